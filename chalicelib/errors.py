@@ -1,0 +1,48 @@
+"""Errors that a caller of the API can act on (RFC 9457 problem details)."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+
+class Problem(Exception):
+    """An error with an HTTP status, told to the caller in one sentence that says what to do.
+
+    `errors` names the wrong fields: `[{"field": "files[3].path", "message": "..."}]`.
+    """
+
+    def __init__(self, status: HTTPStatus, detail: str, errors: Sequence[dict[str, str]] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = list(errors)
+
+    def body(self) -> dict[str, Any]:
+        """The problem document."""
+        document: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+        }
+        if self.errors:
+            document["errors"] = self.errors
+        return document
+
+
+CONTENT_TYPE = "application/problem+json"
+
+
+def not_found(what: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"There is no such {what}.")
+
+
+def conflict(detail: str) -> Problem:
+    return Problem(HTTPStatus.CONFLICT, detail)
+
+
+def unauthorized() -> Problem:
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "The token is missing, unknown or expired. Send a valid one as 'Authorization: Bearer <token>'.",
+    )

@@ -1,0 +1,47 @@
+"""Names of the objects. The first part of a key tells what an object is, and so which bucket holds it."""
+
+UPLOADS = "uploads/"
+TRANSCRIPTS = "transcripts/"
+WORK = "work/"
+
+
+def upload(job: str, path: str) -> str:
+    return f"{UPLOADS}{job}/{path}"
+
+
+def parse_upload(key: str) -> tuple[str, str] | None:
+    """The job and the relative path of an uploaded object's key, `None` for any other key."""
+    if not key.startswith(UPLOADS):
+        return None
+    job, slash, path = key.removeprefix(UPLOADS).partition("/")
+    return (job, path) if job and slash and path else None
+
+
+def transcript(job: str, output: str, format: str) -> str:
+    return f"{TRANSCRIPTS}{job}/{output}.{format}"
+
+
+def work(job: str) -> str:
+    """The prefix of all that the workflow writes for itself."""
+    return f"{WORK}{job}/"
+
+
+def files(job: str) -> str:
+    return f"{WORK}{job}/files.json"
+
+
+def batches(job: str) -> str:
+    return f"{WORK}{job}/batches.json"
+
+
+def samples(job: str, file: int) -> str:
+    """16 kHz mono signed 16-bit little-endian samples, no header."""
+    return f"{WORK}{job}/{file}/audio.s16"
+
+
+def audio(job: str, file: int) -> str:
+    return f"{WORK}{job}/{file}/audio.json"
+
+
+def chunk(job: str, file: int, index: int) -> str:
+    return f"{WORK}{job}/{file}/chunks/{index}.json"

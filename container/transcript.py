@@ -1,0 +1,75 @@
+"""What the recogniser returns and what a transcript consists of. Times are seconds."""
+
+from pydantic import BaseModel, Field
+
+
+class Word(BaseModel):
+    start: float
+    end: float
+    text: str
+    probability: float = Field(ge=0, le=1)
+
+
+class Segment(BaseModel):
+    """A stretch of connected speech; `text` reads like the words joined with their spaces."""
+
+    start: float
+    end: float
+    text: str
+    words: list[Word]
+
+
+class Transcript(BaseModel):
+    """A whole media file: times on the original media timeline, `duration` of its audio in seconds."""
+
+    language: str
+    language_probability: float | None = None
+    model: str
+    task: str
+    duration: float
+    segments: list[Segment]
+
+
+class Span(BaseModel):
+    """A half-open stretch `[start, end)` of one file's audio."""
+
+    start: float
+    end: float
+
+
+class Chunk(Span):
+    """What the recogniser hears at once: cut at silences; `speech` are the spans inside it that hold speech.
+
+    All times are seconds on the file's timeline.
+    """
+
+    speech: list[Span]
+
+
+class Audio(BaseModel):
+    """What `prepare` found out about one media file, stored beside its samples."""
+
+    duration: float
+    language: str
+    language_probability: float | None = None
+    warnings: list[str] = []
+    chunks: list[Chunk]
+
+    @property
+    def speech_seconds(self) -> float:
+        return sum(chunk.end - chunk.start for chunk in self.chunks)
+
+
+class BatchChunk(BaseModel):
+    """Chunk `index` of file number `file`, `seconds` long."""
+
+    file: int
+    index: int
+    seconds: float
+
+
+class Batch(BaseModel):
+    """The chunks that one function invocation transcribes."""
+
+    index: int
+    chunks: list[BatchChunk]
