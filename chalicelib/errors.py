@@ -46,3 +46,15 @@ def unauthorized() -> Problem:
         HTTPStatus.UNAUTHORIZED,
         "The token is missing, unknown or expired. Send a valid one as 'Authorization: Bearer <token>'.",
     )
+
+
+ADVICE = {
+    HTTPStatus.NOT_FOUND: "There is no such resource.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This resource does not take this method.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send JSON with 'Content-Type: application/json'.",
+}
+
+
+def of_status(status: HTTPStatus) -> Problem:
+    """The problem of a status alone."""
+    return Problem(status, ADVICE.get(status, "Something went wrong on our side. Try again later."))

@@ -1,0 +1,96 @@
+"""The HTTP API. Each route is one call deep: the use cases are in `chalicelib.service`."""
+
+import functools
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from chalice.app import AuthRequest, AuthResponse, Chalice, Response
+
+from chalicelib import errors, platform
+from chalicelib.errors import Problem
+
+app = Chalice(app_name="transcribe")
+
+
+@app.authorizer(ttl_seconds=60)
+def bearer(request: AuthRequest) -> AuthResponse:
+    owner = platform.service().owner(request.token)
+    return AuthResponse(routes=["*"] if owner else [], principal_id=owner or "nobody")
+
+
+@app.middleware("http")
+def only_problems(event: Any, answer: Callable[[Any], Response]) -> Response:
+    """Gives the errors of Chalice itself (wrong method or media type, a crash) the shape of all others."""
+    response = answer(event)
+    if response.status_code < HTTPStatus.BAD_REQUEST or response.headers.get("Content-Type") == errors.CONTENT_TYPE:
+        return response
+    return _problem(errors.of_status(HTTPStatus(response.status_code)), response.headers)
+
+
+def route(path: str, method: str = "GET", **kwargs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`app.route` whose view may raise a Problem."""
+
+    def register(view: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(view)
+        def answer(**arguments: str) -> Any:
+            try:
+                return view(**arguments)
+            except Problem as problem:
+                return _problem(problem)
+
+        registered: Callable[..., Any] = app.route(path, methods=[method], **kwargs)(answer)
+        return registered
+
+    return register
+
+
+@route("/health")
+def health() -> Any:
+    return platform.service().health()
+
+
+@route("/jobs", "POST", authorizer=bearer)
+def create_job() -> Any:
+    created = platform.service().create_job(_owner(), app.current_request.raw_body)
+    return Response(created, {"Location": f"/jobs/{created['id']}"}, HTTPStatus.CREATED)
+
+
+@route("/jobs", authorizer=bearer)
+def list_jobs() -> Any:
+    return platform.service().jobs(_owner(), _query("cursor"), _query("limit"))
+
+
+@route("/jobs/{job_id}", authorizer=bearer)
+def get_job(job_id: str) -> Any:
+    return platform.service().job(_owner(), job_id)
+
+
+@route("/jobs/{job_id}/files", authorizer=bearer)
+def list_files(job_id: str) -> Any:
+    return platform.service().files(_owner(), job_id, _query("cursor"))
+
+
+@route("/jobs/{job_id}/files/{n}/upload", "POST", authorizer=bearer)
+def renew_upload(job_id: str, n: str) -> Any:
+    return platform.service().upload(_owner(), job_id, n)
+
+
+@route("/jobs/{job_id}/files/{n}/transcript", authorizer=bearer)
+def get_transcript(job_id: str, n: str) -> Any:
+    url = platform.service().transcript_url(_owner(), job_id, n, _query("format"))
+    return Response("", {"Location": url, "Content-Type": "text/plain"}, HTTPStatus.FOUND)
+
+
+def _owner() -> str:
+    owner: str = app.current_request.context["authorizer"]["principalId"]
+    return owner
+
+
+def _query(name: str) -> str | None:
+    value: str | None = (app.current_request.query_params or {}).get(name)
+    return value
+
+
+def _problem(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    return Response(problem.body(), {**(headers or {}), "Content-Type": errors.CONTENT_TYPE}, problem.status)

@@ -1,0 +1,218 @@
+"""The job model: what is asked for, what is recorded, and the rules that need no platform."""
+
+import itertools
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from chalicelib import languages
+
+MAX_FILES = 1000
+# An S3 key has at most 1,024 bytes, and `transcripts/<job>/`, a suffix and a counter come on top of the path.
+MAX_PATH_BYTES = 900
+# File systems allow 255 bytes a name; the suffix of a transcript needs some of them.
+MAX_NAME_BYTES = 240
+# Whisper reads at most 224 tokens of prompt, four characters each in English.
+MAX_PROMPT_CHARACTERS = 900
+
+
+class JobState(StrEnum):
+    AWAITING_UPLOAD = "awaiting_upload"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self not in (JobState.AWAITING_UPLOAD, JobState.QUEUED, JobState.RUNNING)
+
+
+class FileState(StrEnum):
+    AWAITING_UPLOAD = "awaiting_upload"
+    UPLOADED = "uploaded"
+    PREPARING = "preparing"
+    TRANSCRIBING = "transcribing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        return self in (FileState.SUCCEEDED, FileState.FAILED)
+
+
+class Task(StrEnum):
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"
+
+
+class Format(StrEnum):
+    TXT = "txt"
+    SRT = "srt"
+    VTT = "vtt"
+    JSON = "json"
+    TSV = "tsv"
+
+
+def relative_path(path: str) -> str:
+    """`path` itself if it names a file inside a folder on every platform, else a ValueError that says why not."""
+    if not path:
+        raise ValueError("must not be empty")
+    if path.startswith("/") or "\\" in path or path[1:2] == ":":
+        raise ValueError("must be a relative path with '/' between its parts, such as 'week1/video1.mp4'")
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise ValueError("must not hold control characters")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("must not hold empty parts, '.' or '..'")
+    if len(path.encode()) > MAX_PATH_BYTES:
+        raise ValueError(f"must not be longer than {MAX_PATH_BYTES} bytes")
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.split("/")):
+        raise ValueError(f"must not hold a name longer than {MAX_NAME_BYTES} bytes")
+    return path
+
+
+def language(code: str) -> str:
+    if code != languages.AUTO and code not in languages.CODES:
+        raise ValueError("must be 'auto' or the code of a language that Whisper knows, such as 'en'")
+    return code
+
+
+def distinct(formats: list[Format]) -> list[Format]:
+    if len(set(formats)) < len(formats):
+        raise ValueError("must name each format once")
+    return formats
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Options(Request):
+    """How to transcribe. `model` is `None` only in a request: the service then takes its default."""
+
+    language: Annotated[str, AfterValidator(language)] = languages.AUTO
+    task: Task = Task.TRANSCRIBE
+    model: str | None = None
+    formats: Annotated[list[Format], Field(min_length=1), AfterValidator(distinct)] = list(Format)
+    prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] = ""
+    word_timestamps: bool = True
+
+
+class NewFile(Request):
+    """A file to upload: its path below the folder that the job is about, and its size in bytes."""
+
+    path: Annotated[str, AfterValidator(relative_path)]
+    size: Annotated[int, Field(ge=0, strict=True)]
+
+
+def no_clashes(files: list[NewFile]) -> list[NewFile]:
+    folders = {str(folder): file.path for file in files for folder in PurePosixPath(file.path).parents}
+    seen: set[str] = set()
+    for file in files:
+        if file.path in seen:
+            raise ValueError(f"must not hold the path {file.path!r} twice")
+        if file.path in folders:
+            raise ValueError(f"must not use {file.path!r} both as a file and as the folder of {folders[file.path]!r}")
+        seen.add(file.path)
+    return files
+
+
+class NewJob(Request):
+    files: Annotated[list[NewFile], Field(min_length=1, max_length=MAX_FILES), AfterValidator(no_clashes)]
+    options: Options = Options()
+
+
+class FileError(BaseModel):
+    """Why a file has no transcript: a stable code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class MediaFile(BaseModel):
+    """File number `n` of a job. `output` is the path of its transcripts, without suffix.
+
+    `speech_seconds` of `audio_seconds` are to be recognised, `speech_seconds_done` of them are.
+    """
+
+    job: str
+    n: int
+    path: str
+    output: str
+    size: int
+    state: FileState = FileState.AWAITING_UPLOAD
+    error: FileError | None = None
+    language: str | None = None
+    warnings: list[str] = []
+    audio_seconds: float = 0
+    speech_seconds: float = 0
+    speech_seconds_done: float = 0
+
+
+class Job(BaseModel):
+    """One submission by one owner. Times are seconds since 1970; the sums are over the job's files."""
+
+    id: str
+    owner: str
+    state: JobState = JobState.AWAITING_UPLOAD
+    options: Options
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: str | None = None
+    size: int
+    counts: dict[FileState, int]
+    audio_seconds: float = 0
+    speech_seconds: float = 0
+    speech_seconds_done: float = 0
+
+    @property
+    def files(self) -> int:
+        return sum(self.counts.values())
+
+    def count(self, state: FileState) -> int:
+        return self.counts.get(state, 0)
+
+    @property
+    def outcome(self) -> JobState:
+        """The final state that the states of the files amount to."""
+        succeeded = self.count(FileState.SUCCEEDED)
+        if succeeded == self.files:
+            return JobState.SUCCEEDED
+        return JobState.PARTIAL if succeeded else JobState.FAILED
+
+
+class Token(BaseModel):
+    """What is kept of a bearer token: never the token itself, only the SHA-256 of its secret part."""
+
+    id: str
+    owner: str
+    secret_sha256: str
+    created_at: float
+    expires_at: float | None = None
+
+
+def output_paths(paths: Sequence[str]) -> list[str]:
+    """Where the transcripts of each path go, without suffix: the path less its suffix where that is free.
+
+    `talk.mp4` and `talk.mov` in one folder become `talk` and `talk.mov`, so that neither overwrites the other.
+    """
+    folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
+    taken: set[str] = set()
+
+    def free(output: str) -> bool:
+        return output not in taken and not any(f"{output}.{format}" in folders for format in Format)
+
+    outputs = []
+    for path in paths:
+        stem = str(PurePosixPath(path).with_suffix(""))
+        numbered = (f"{path} ({number})" for number in itertools.count(2))
+        output = next(filter(free, itertools.chain((stem, path), numbered)))
+        taken.add(output)
+        outputs.append(output)
+    return outputs

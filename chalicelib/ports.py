@@ -1,0 +1,92 @@
+"""What the service needs of a platform. `local/` and `chalicelib/aws/` each implement all three."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+
+
+class ObjectMissing(Exception):
+    """There is no object under this key."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An HTTP request that stores one object when it is sent with the object's bytes as its body."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+
+
+class Objects(Protocol):
+    """Objects under keys (see `chalicelib.keys`). Writing is atomic: an object is there whole or not at all."""
+
+    def presign_put(self, key: str, size: int, seconds: int) -> Upload:
+        """A request that for `seconds` from now may store exactly `size` bytes once; never over an existing object."""
+
+    def presign_get(self, key: str, seconds: int, filename: str) -> str:
+        """A URL that for `seconds` from now downloads the object under the name `filename`."""
+
+    def source(self, key: str) -> str:
+        """Where ffmpeg can read the object, seeking: a local path or an HTTPS URL. Raises ObjectMissing."""
+
+    def put(self, key: str, data: bytes) -> None: ...
+
+    def put_stream(self, key: str, blocks: Iterable[bytes]) -> None:
+        """Stores what `blocks` yields, block by block; nothing is stored if the iteration raises."""
+
+    def get(self, key: str) -> bytes:
+        """Raises ObjectMissing."""
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """`length` bytes from offset `start`, fewer at the end of the object. Raises ObjectMissing."""
+
+    def size(self, key: str) -> int | None:
+        """The object's size in bytes, `None` if it is not there."""
+
+    def keys(self, prefix: str) -> Iterator[str]: ...
+
+    def delete(self, prefix: str) -> None:
+        """Deletes every object whose key begins with `prefix`, which ends with a slash."""
+
+
+class Records(Protocol):
+    """Jobs, their files and the tokens. Every change is atomic, and conditional where it says so."""
+
+    def add_job(self, job: Job, files: Iterable[MediaFile]) -> None: ...
+
+    def job(self, id: str) -> Job | None: ...
+
+    def jobs(self, owner: str, limit: int, before: str | None = None) -> list[Job]:
+        """The owner's jobs, newest first (ids sort by time), from the one after id `before`."""
+
+    def change_job(self, id: str, when: Iterable[JobState], changes: Mapping[str, Any]) -> Job | None:
+        """Sets fields of a job (by their names in `Job`) if its state is one of `when`; `None` if it is not."""
+
+    def file(self, job: str, n: int) -> MediaFile | None: ...
+
+    def file_by_path(self, job: str, path: str) -> MediaFile | None: ...
+
+    def files(self, job: str, limit: int, after: int = -1) -> list[MediaFile]:
+        """Files of a job by number, from the one after number `after`."""
+
+    def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
+        """Moves a file from the state it has in `file` to another and sets fields of it (by their names in `MediaFile`).
+
+        The job's counts and sums follow in the same transaction. The job as it then is, or `None`, with nothing
+        changed, if the file's recorded state is no longer that of `file`.
+        """
+
+    def add_speech_done(self, job: str, n: int, seconds: float) -> None:
+        """Adds to `speech_seconds_done` of the file and of the job."""
+
+    def add_token(self, token: Token) -> None: ...
+
+    def token(self, id: str) -> Token | None: ...
+
+
+class Workflow(Protocol):
+    def start(self, job: str) -> None:
+        """Starts the workflow of a job; harmless if it was started before."""

@@ -1,0 +1,236 @@
+"""The use cases of the API: each takes the caller and the raw request and returns what is to be answered."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError
+
+from chalicelib import ids, keys, languages, tokens, views
+from chalicelib.errors import Problem, conflict, not_found
+from chalicelib.jobs import (
+    FileError,
+    FileState,
+    Job,
+    JobState,
+    MediaFile,
+    NewJob,
+    Options,
+    Task,
+    output_paths,
+)
+from chalicelib.ports import Objects, Records, Workflow
+from chalicelib.settings import Settings
+
+PAGE = 100
+FILES_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Service:
+    objects: Objects
+    records: Records
+    workflow: Workflow
+    settings: Settings
+    clock: Callable[[], float] = time.time
+
+    def health(self) -> dict[str, Any]:
+        return {"status": "ok", "version": self.settings.version, "models": sorted(self.settings.models)}
+
+    def owner(self, authorization: str | None) -> str | None:
+        """Whose token the `Authorization` header carries, `None` if it is not valid."""
+        return tokens.owner(self.records, authorization, self.clock())
+
+    def create_job(self, owner: str, body: bytes) -> dict[str, Any]:
+        """Records a job and answers with it and, per file, the request that uploads it."""
+        new = self._parse(body)
+        now = self.clock()
+        job_id = ids.job_id(now)
+        outputs = output_paths([file.path for file in new.files])
+        files = [
+            MediaFile(job=job_id, n=n, path=file.path, output=output, size=file.size)
+            for n, (file, output) in enumerate(zip(new.files, outputs, strict=True))
+        ]
+        job = Job(
+            id=job_id,
+            owner=owner,
+            options=new.options,
+            created_at=now,
+            size=sum(file.size for file in files),
+            counts={FileState.AWAITING_UPLOAD: len(files)},
+        )
+        self.records.add_job(job, files)
+        return {**views.job(job, now), "files": [self._view_with_upload(job, file) for file in files], "next": None}
+
+    def job(self, owner: str, job_id: str) -> dict[str, Any]:
+        """The job with its first files; `next` is the cursor for the others."""
+        job = self._job(owner, job_id)
+        return {**views.job(job, self.clock()), **self._files(job, -1)}
+
+    def files(self, owner: str, job_id: str, cursor: str | None) -> dict[str, Any]:
+        after = -1 if cursor is None else _number(cursor)
+        if after is None:
+            raise _bad_parameter("cursor", "must be the 'next' of an earlier answer")
+        return self._files(self._job(owner, job_id), after)
+
+    def jobs(self, owner: str, cursor: str | None, limit: str | None) -> dict[str, Any]:
+        """The owner's jobs, newest first."""
+        count = PAGE if limit is None else _number(limit)
+        if count is None or not 1 <= count <= PAGE:
+            raise _bad_parameter("limit", f"must be a number from 1 to {PAGE}")
+        if cursor is not None and not ids.is_job_id(cursor):
+            raise _bad_parameter("cursor", "must be the 'next' of an earlier answer")
+        jobs = self.records.jobs(owner, count + 1, cursor)
+        more = len(jobs) > count
+        now = self.clock()
+        return {"jobs": [views.job(job, now) for job in jobs[:count]], "next": jobs[count - 1].id if more else None}
+
+    def upload(self, owner: str, job_id: str, n: str) -> dict[str, Any]:
+        """A fresh upload request for a file that has not arrived, for when the first has expired."""
+        file = self._file(self._job(owner, job_id), n)
+        if file.state != FileState.AWAITING_UPLOAD:
+            raise conflict("This file has been uploaded already.")
+        return self._upload(file)
+
+    def transcript_url(self, owner: str, job_id: str, n: str, format: str | None) -> str:
+        """Where a transcript can be downloaded for a while."""
+        job = self._job(owner, job_id)
+        if format not in job.options.formats:
+            raise _bad_parameter("format", f"must be one of the job's formats: {', '.join(job.options.formats)}")
+        file = self._file(job, n)
+        if file.state == FileState.FAILED:
+            raise conflict(f"This file has no transcript: {file.error.message if file.error else 'it failed.'}")
+        if file.state != FileState.SUCCEEDED:
+            raise conflict("This file is not transcribed yet. Ask again when its state is 'succeeded'.")
+        name = f"{PurePosixPath(file.output).name}.{format}"
+        return self.objects.presign_get(keys.transcript(job.id, file.output, format), self.settings.url_seconds, name)
+
+    def object_created(self, key: str, size: int) -> None:
+        """Takes note of an uploaded object and starts the workflow with the last one.
+
+        Events may come twice, late or in any order, and for objects that belong to no job.
+        """
+        named = keys.parse_upload(key)
+        file = self.records.file_by_path(*named) if named else None
+        if file is None:
+            return
+        if file.state == FileState.AWAITING_UPLOAD:
+            self._arrived(file, size)
+        self.start_if_complete(file.job)
+
+    def start_if_complete(self, job_id: str) -> None:
+        job = self.records.job(job_id)
+        if job is None or job.count(FileState.AWAITING_UPLOAD):
+            return
+        waiting = (JobState.AWAITING_UPLOAD, JobState.QUEUED)
+        if self.records.change_job(job_id, waiting, {"state": JobState.QUEUED}):
+            self.workflow.start(job_id)
+
+    def _arrived(self, file: MediaFile, size: int) -> None:
+        if size == file.size:
+            self.records.move_file(file, FileState.UPLOADED)
+            return
+        message = f"{size} bytes arrived where {file.size} were declared. Upload the file again in a new job."
+        self.records.move_file(file, FileState.FAILED, {"error": FileError(code="size_mismatch", message=message)})
+
+    def _parse(self, body: bytes) -> NewJob:
+        try:
+            new = NewJob.model_validate_json(body or b"{}")
+        except ValidationError as error:
+            raise _invalid(error) from None
+        model = new.options.model or self.settings.default_model
+        errors = [*self._model_errors(new.options, model), *self._size_errors(new)]
+        if errors:
+            raise _wrong_fields(errors)
+        return new.model_copy(update={"options": new.options.model_copy(update={"model": model})})
+
+    def _model_errors(self, options: Options, model: str) -> list[dict[str, str]]:
+        multilingual = self.settings.models.get(model)
+        if multilingual is None:
+            return [
+                _field("options.model", f"must be one of those installed: {', '.join(sorted(self.settings.models))}")
+            ]
+        errors = []
+        if not multilingual and options.language not in (languages.AUTO, "en"):
+            errors.append(
+                _field("options.language", f"must be 'en' or 'auto', since the model {model} knows English only")
+            )
+        if not multilingual and options.task == Task.TRANSLATE:
+            errors.append(_field("options.task", f"must be 'transcribe', since the model {model} knows English only"))
+        return errors
+
+    def _size_errors(self, new: NewJob) -> list[dict[str, str]]:
+        limit = self.settings.largest_file
+        return [
+            _field(f"files[{n}].size", f"must not be more than {limit} bytes")
+            for n, file in enumerate(new.files)
+            if file.size > limit
+        ]
+
+    def _job(self, owner: str, job_id: str) -> Job:
+        job = self.records.job(job_id)
+        if job is None or job.owner != owner:
+            raise not_found("job")
+        return job
+
+    def _file(self, job: Job, n: str) -> MediaFile:
+        number = _number(n)
+        file = None if number is None else self.records.file(job.id, number)
+        if file is None:
+            raise not_found("file")
+        return file
+
+    def _files(self, job: Job, after: int) -> dict[str, Any]:
+        files = self.records.files(job.id, FILES_PAGE + 1, after)
+        page = files[:FILES_PAGE]
+        return {
+            "files": [views.file(file, list(job.options.formats)) for file in page],
+            "next": str(page[-1].n) if len(files) > FILES_PAGE else None,
+        }
+
+    def _view_with_upload(self, job: Job, file: MediaFile) -> dict[str, Any]:
+        return {**views.file(file, list(job.options.formats)), "upload": self._upload(file)}
+
+    def _upload(self, file: MediaFile) -> dict[str, Any]:
+        key = keys.upload(file.job, file.path)
+        return views.upload(self.objects.presign_put(key, file.size, self.settings.url_seconds))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _field(name: str, message: str) -> dict[str, str]:
+    return {"field": name, "message": message}
+
+
+def _wrong_fields(errors: list[dict[str, str]]) -> Problem:
+    said = "; ".join(f"{error['field']} {error['message']}" for error in errors[:3])
+    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The request is not valid: {said}{more}.", errors)
+
+
+def _bad_parameter(name: str, message: str) -> Problem:
+    return _wrong_fields([_field(name, message)])
+
+
+def _invalid(error: ValidationError) -> Problem:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    if details[0]["type"] == "json_invalid":
+        return Problem(HTTPStatus.BAD_REQUEST, "The body is not valid JSON.")
+    return _wrong_fields([_field(_path(detail["loc"]), _sentence(detail)) for detail in details])
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """`("files", 3, "path")` as `files[3].path`."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.removeprefix(".") or "body"
+
+
+def _sentence(detail: Any) -> str:
+    message: str = detail["msg"]
+    message = message.removeprefix("Value error, ")
+    return message if message.startswith("must") else f"is wrong: {message[:1].lower()}{message[1:]}"

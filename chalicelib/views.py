@@ -1,0 +1,71 @@
+"""Jobs and files as the API shows them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.jobs import FileState, Job, JobState, MediaFile
+from chalicelib.ports import Upload
+
+
+def job(job: Job, now: float) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "state": job.state,
+        "created_at": _time(job.created_at),
+        "started_at": _time(job.started_at),
+        "finished_at": _time(job.finished_at),
+        "error": job.error,
+        "options": job.options.model_dump(mode="json"),
+        "size": job.size,
+        "files_total": job.files,
+        "files_by_state": {state: count for state, count in job.counts.items() if count},
+        "audio_seconds": round(job.audio_seconds, 3),
+        "percent": _percent(job),
+        "seconds_left": _seconds_left(job, now),
+    }
+
+
+def file(file: MediaFile, options: list[str]) -> dict[str, Any]:
+    """`options` are the formats of the job: the transcripts that a finished file has."""
+    done = file.state == FileState.SUCCEEDED
+    return {
+        "n": file.n,
+        "path": file.path,
+        "size": file.size,
+        "state": file.state,
+        "error": file.error.model_dump() if file.error else None,
+        "warnings": file.warnings,
+        "language": file.language,
+        "audio_seconds": round(file.audio_seconds, 3),
+        "percent": 100.0 if done else _share(file.speech_seconds_done, file.speech_seconds),
+        "output": file.output,
+        "transcripts": {f: f"/jobs/{file.job}/files/{file.n}/transcript?format={f}" for f in options} if done else {},
+    }
+
+
+def upload(upload: Upload) -> dict[str, Any]:
+    return {"method": upload.method, "url": upload.url, "headers": upload.headers}
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _share(done: float, whole: float) -> float:
+    """Per cent; never 100 before the file or job is finished, since stitching is still to come."""
+    return min(99.9, round(100 * done / whole, 1)) if whole else 0.0
+
+
+def _percent(job: Job) -> float:
+    finished = job.state.final and job.state != JobState.CANCELLED
+    return 100.0 if finished else _share(job.speech_seconds_done, job.speech_seconds)
+
+
+def _seconds_left(job: Job, now: float) -> float | None:
+    """Time so far, extended in proportion to the audio that is still to be recognised; `None` while unknown."""
+    if job.state != JobState.RUNNING or job.started_at is None or job.speech_seconds_done <= 0:
+        return None
+    left = max(0.0, job.speech_seconds / job.speech_seconds_done - 1)
+    return round((now - job.started_at) * left, 1)
