@@ -1,0 +1,303 @@
+"""Media in, audio out: ffmpeg, fenced in, streams any media file as 16 kHz mono.
+
+The input is an upload, so it is hostile until proven otherwise. ffmpeg may open the one file or URL it is given and
+nothing else (protocol whitelist), as a container that holds its own data (format whitelist: no playlists, no
+references), with audio decoders only (codec whitelist), within limits of memory, processor time and patience.
+"""
+
+import os
+import re
+import resource
+import selectors
+import stat
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import certifi
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+RATE = 16_000
+"""Samples per second of all audio in this package: what Whisper and Silero were trained on."""
+
+BLOCK = 30 * RATE
+"""Samples per block that `decode` yields; the last one may be shorter."""
+
+PATIENCE = 120.0
+"""Seconds without a byte of audio after which ffmpeg counts as hung."""
+
+MAX_SECONDS = 100 * 3600
+"""Longest audio that is decoded: time stamps are the uploader's, and a gap of years would be filled with silence."""
+
+CPU_SECONDS = 3 * 3600
+ADDRESS_SPACE = 2 << 30
+MAX_ALLOCATION = 256 << 20
+NETWORK_TIMEOUT = 30
+
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,asf,flv,live_flv,mxf,gxf,rm,dv,nut,wtv,"
+    "wav,w64,aiff,caf,au,mp3,aac,flac,ogg,amr,amrnb,amrwb,ac3,eac3,dts,dtshd,truehd,ape,tta,wv,tak,mpc,mpc8,dsf,oma,"
+    "voc,loas"
+)
+"""ffmpeg's demuxers of containers that hold their own data: no playlists, scripts, images or devices."""
+
+DECODERS = (
+    "aac,aac_latm,mp1float,mp1,mp2float,mp2,mp3float,mp3,ac3,eac3,opus,libopus,vorbis,libvorbis,flac,alac,als,"
+    "wmav1,wmav2,wmapro,wmalossless,wmavoice,amrnb,libopencore_amrnb,amrwb,libopencore_amrwb,dca,truehd,mlp,ape,tta,"
+    "wavpack,tak,mpc7,mpc8,cook,sipr,real_144,real_288,ralf,atrac1,atrac3,atrac3plus,speex,gsm,gsm_ms,ilbc,nellymoser,"
+    "g722,g726,g726le,g729,qcelp,qdm2,qdmc,mace3,mace6,dvaudio,s302m,truespeech,"
+    "dsd_lsbf,dsd_msbf,dsd_lsbf_planar,dsd_msbf_planar,"
+    "adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_yamaha,adpcm_swf,adpcm_ct,adpcm_sbpro_2,adpcm_sbpro_3,adpcm_sbpro_4,"
+    "pcm_alaw,pcm_mulaw,pcm_bluray,pcm_dvd,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_s8,pcm_s8_planar,pcm_u8,"
+    "pcm_s16be,pcm_s16be_planar,pcm_s16le,pcm_s16le_planar,pcm_u16be,pcm_u16le,pcm_s24be,pcm_s24le,pcm_s24le_planar,"
+    "pcm_u24be,pcm_u24le,pcm_s24daud,pcm_s32be,pcm_s32le,pcm_s32le_planar,pcm_u32be,pcm_u32le,pcm_s64be,pcm_s64le,h264"
+)
+"""ffmpeg's decoders of audio formats that people still have.
+
+Pictures are not decoded, but for the first few of H.264: without them libavformat does not find out when the video
+starts, and takes the start of the sound for the start of the file.
+"""
+
+_GONE = r"HTTP error (404|410)|Server returned 404|No such file"
+_REFUSED = r"HTTP error 4\d\d|Server returned 4\d\d"
+_UNREACHABLE = (
+    r"HTTP error 5\d\d|Server returned 5|Stream ends prematurely|Connection (refused|reset|timed out)"
+    r"|Input/output error|Network is unreachable|Failed to resolve|certificate verify failed"
+)
+
+DAMAGED = "The file is damaged or incomplete: only the first {seconds:.0f} seconds of sound could be read."
+
+Samples = NDArray[np.int16]
+
+
+class MediaError(Exception):
+    """A media file that yields no audio: `code` for programs, the message for the person who owns the file.
+
+    `retryable` tells that the same file may well succeed later: the storage did not answer, not the file is bad.
+    """
+
+    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+
+
+def decode(source: str, warnings: list[str] | None = None) -> Iterator[Samples]:
+    """Yield the audio of a local path or http(s) URL as int16 blocks of `BLOCK` samples, 16 kHz mono.
+
+    Sample 0 is where the media begins: a sound track that starts later, or has gaps, is filled up with silence, so
+    that sample n sounds n / RATE seconds into the video. Of several sound tracks the one marked as default is taken,
+    then the one with most channels. Memory does not grow with length, and nothing is stored.
+
+    What a damaged file still holds is yielded: half a lecture is worth having. Then a sentence saying so is appended
+    to `warnings`. Raises MediaError when there is nothing to have, or the source cannot be read to its end.
+    """
+    log = _Log()
+    total = 0
+    with _ffmpeg(_command(source)) as process:
+        for block in _blocks(_pcm(process, log)):
+            total += len(block)
+            if total > MAX_SECONDS * RATE:
+                raise MediaError("too_long", f"The sound is longer than {MAX_SECONDS // 3600} hours. Split the file.")
+            yield block
+        exit_code = process.wait(PATIENCE)
+    failure = log.failure(heard=total > 0, exit_code=exit_code)
+    if failure:
+        raise failure
+    if warnings is not None and log.damaged(total / RATE, exit_code):
+        warnings.append(DAMAGED.format(seconds=total / RATE))
+
+
+def _command(source: str) -> list[str]:
+    """ffmpeg's command line: every limit stands before the input that it limits."""
+    return [
+        *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
+        *("-max_alloc", str(MAX_ALLOCATION), "-filter_threads", "1", "-threads", "1"),
+        *("-format_whitelist", CONTAINERS, "-codec_whitelist", DECODERS, "-max_streams", "100"),
+        *("-vn", "-sn", "-dn", *_input(source)),
+        *("-af", f"aresample={RATE}:async=1:first_pts=0", "-ac", "1", "-f", "s16le", "pipe:1"),
+    ]
+
+
+def _input(source: str) -> list[str]:
+    scheme = urlsplit(source).scheme if "://" in source else ""
+    if scheme not in ("http", "https"):
+        _check_file(source)
+        return ["-protocol_whitelist", "file", "-i", f"file:{source}"]
+    secure = ["-tls_verify", "1", "-ca_file", os.environ.get("SSL_CERT_FILE", certifi.where())]
+    return [
+        *("-protocol_whitelist", "https,tls,tcp" if scheme == "https" else "http,tcp"),
+        *("-rw_timeout", str(NETWORK_TIMEOUT * 1_000_000), "-reconnect", "1", "-reconnect_on_network_error", "1"),
+        *("-reconnect_max_retries", "3", "-reconnect_delay_max", "5"),
+        *(secure if scheme == "https" else []),
+        *("-i", source),
+    ]
+
+
+def _check_file(path: str) -> None:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        raise MediaError("gone", "The file is no longer there. Upload it again.") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError("not_media", "This is not a file.")
+    if status.st_size == 0:
+        raise MediaError("empty", "The file is empty. Upload it again.")
+
+
+@contextmanager
+def _ffmpeg(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A running ffmpeg that never outlives the block; when this process is killed, the closed pipe ends it."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"LC_ALL": "C"}
+    )
+    try:
+        _limit(process.pid)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _limit(pid: int) -> None:
+    """Bound a child's memory and processor time, and forbid it to write files and core dumps."""
+    limits = {
+        resource.RLIMIT_AS: ADDRESS_SPACE,
+        resource.RLIMIT_CPU: CPU_SECONDS,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, limit in limits.items():
+        try:
+            resource.prlimit(pid, kind, (limit, limit))
+        except ProcessLookupError:
+            return
+
+
+def _pcm(process: subprocess.Popen[bytes], log: "_Log") -> Iterator[bytes]:
+    """The bytes of ffmpeg's standard output, led in by silence where the sound track starts late."""
+    assert process.stdout
+    assert process.stderr
+    os.set_blocking(process.stderr.fileno(), False)
+    with selectors.DefaultSelector() as selector:
+        for pipe in (process.stdout, process.stderr):
+            selector.register(pipe, selectors.EVENT_READ)
+        started, heard_at = False, time.monotonic()
+        while selector.get_map():
+            ready = {key.fd for key, _ in selector.select(1.0)}
+            if process.stderr.fileno() in ready and not log.drain(process.stderr.fileno()):
+                selector.unregister(process.stderr)
+            if process.stdout.fileno() in ready:
+                data = os.read(process.stdout.fileno(), 1 << 16)
+                if not data:
+                    selector.unregister(process.stdout)
+                    continue
+                if not started:
+                    yield from _silence(log.lead_in())
+                started = True
+                yield data
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > PATIENCE:
+                raise MediaError("stalled", "Reading the file came to a halt.", retryable=True)
+
+
+def _silence(seconds: float) -> Iterator[bytes]:
+    samples = round(min(seconds, MAX_SECONDS + 1) * RATE)
+    for start in range(0, samples, BLOCK):
+        yield bytes(2 * min(BLOCK, samples - start))
+
+
+def _blocks(pieces: Iterable[bytes]) -> Iterator[Samples]:
+    """Pieces of any size become arrays of `BLOCK` samples."""
+    size, buffer = 2 * BLOCK, bytearray()
+    for piece in pieces:
+        buffer += piece
+        while len(buffer) >= size:
+            yield np.frombuffer(bytes(buffer[:size]), np.int16)
+            del buffer[:size]
+    if len(buffer) > 1:
+        yield np.frombuffer(bytes(buffer[: len(buffer) // 2 * 2]), np.int16)
+
+
+class _Log:
+    """What ffmpeg says on its standard error: first and last lines, and how often it complained."""
+
+    KEPT = 200
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[str] = []
+        self._errors = 0
+
+    def drain(self, descriptor: int) -> bool:
+        """Read what there is; false at the end."""
+        while True:
+            try:
+                data = os.read(descriptor, 1 << 16)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            *lines, self._rest = (self._rest[-4096:] + data).split(b"\n")
+            for line in lines:
+                self._add(line[:1000].decode(errors="replace"))
+
+    def _add(self, line: str) -> None:
+        self._errors += "[error]" in line or "[fatal]" in line
+        if len(self._lines) == 2 * self.KEPT:
+            del self._lines[self.KEPT]
+        self._lines.append(line)
+
+    def _find(self, pattern: str) -> re.Match[str] | None:
+        return next((found for line in self._lines if (found := re.search(pattern, line))), None)
+
+    def lead_in(self) -> float:
+        """Seconds between the start of an MPEG stream and that of its sound.
+
+        ffmpeg moves such streams, whose clocks start anywhere, so that the first *selected* track starts at zero.
+        """
+        if not self._find(r"^\[info\] Input #0, mpeg(ts)?,"):
+            return 0.0
+        container = self._find(r"^\[info\] +Duration: .*, start: (-?[\d.]+)")
+        chosen = self._find(r"^\[info\] +Stream #0:(\d+) -> #0:0 ")
+        track = chosen and self._find(rf"^\[info\] +Stream #0:{chosen[1]}\b.*: Audio: .*, start (-?[\d.]+)")
+        return max(0.0, float(track[1]) - float(container[1])) if track and container else 0.0
+
+    def duration(self) -> float | None:
+        """Seconds of the whole media as the container states them."""
+        stated = self._find(r"^\[info\] +Duration: (\d+):(\d+):(\d+\.\d+), start")
+        return int(stated[1]) * 3600 + int(stated[2]) * 60 + float(stated[3]) if stated else None
+
+    def damaged(self, seconds: float, exit_code: int) -> bool:
+        """Whether sound is missing: it is clearly shorter than stated, and not just shorter than the pictures."""
+        if exit_code or self._find("partial file|ended prematurely|Truncat|corrupt input packet"):
+            return True
+        stated = self.duration() or 0.0
+        certain = self._errors > 0 or not self._find(r"^\[info\] +Stream #0:\d+.*: Video: ")
+        return certain and seconds < stated - max(1.0, 0.01 * stated)
+
+    def failure(self, *, heard: bool, exit_code: int) -> MediaError | None:
+        """The error that the log amounts to, if there is one."""
+        if self._find(_GONE):
+            return MediaError("gone", "The file is no longer there. Upload it again.")
+        if self._find(_REFUSED):
+            return MediaError("refused", "The storage refused to hand out the file.", retryable=True)
+        if self._find(_UNREACHABLE):
+            return MediaError("unreachable", "The storage did not deliver the file.", retryable=True)
+        if heard:
+            return None
+        if self._find("matches no streams|does not contain any stream"):
+            return MediaError("no_audio", "The file has no sound track, so there is nothing to transcribe.")
+        if self._find("moov atom not found") and not self._find("detected only with low score"):
+            return MediaError("incomplete", "The file is incomplete: its end is missing. Upload it again.")
+        if self._find("Invalid data found when processing input|Unknown input format"):
+            return MediaError("not_media", "This is not an audio or video file that can be read.")
+        if exit_code:
+            return MediaError("damaged", "The file is damaged: no sound could be read from it.")
+        return None
