@@ -1,11 +1,11 @@
 """The HTTP API. Each route is one call deep: the use cases are in `chalicelib.service`."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from chalice.app import AuthRequest, AuthResponse, Chalice, Response
+from chalice.app import AuthRequest, AuthResponse, Chalice, Request, Response
 
 from chalicelib import errors, platform
 from chalicelib.errors import Problem
@@ -52,7 +52,7 @@ def health() -> Any:
 
 @route("/jobs", "POST", authorizer=bearer)
 def create_job() -> Any:
-    created = platform.service().create_job(_owner(), app.current_request.raw_body)
+    created = platform.service().create_job(_owner(), _request().raw_body)
     return Response(created, {"Location": f"/jobs/{created['id']}"}, HTTPStatus.CREATED)
 
 
@@ -82,15 +82,19 @@ def get_transcript(job_id: str, n: str) -> Any:
     return Response("", {"Location": url, "Content-Type": "text/plain"}, HTTPStatus.FOUND)
 
 
+def _request() -> Request:
+    assert app.current_request is not None, "only while a request is answered"
+    return app.current_request
+
+
 def _owner() -> str:
-    owner: str = app.current_request.context["authorizer"]["principalId"]
-    return owner
+    return str(_request().context["authorizer"]["principalId"])
 
 
 def _query(name: str) -> str | None:
-    value: str | None = (app.current_request.query_params or {}).get(name)
-    return value
+    parameters = _request().query_params
+    return parameters.get(name) if parameters else None
 
 
-def _problem(problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    return Response(problem.body(), {**(headers or {}), "Content-Type": errors.CONTENT_TYPE}, problem.status)
+def _problem(problem: Problem, headers: Mapping[str, str | list[str]] = {}) -> Response:
+    return Response(problem.body(), {**headers, "Content-Type": errors.CONTENT_TYPE}, problem.status)

@@ -73,7 +73,7 @@ class Records(Protocol):
         """Files of a job by number, from the one after number `after`."""
 
     def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
-        """Moves a file from the state it has in `file` to another and sets fields of it (by their names in `MediaFile`).
+        """Moves a file from the state it has in `file` to another and sets fields of it (named as in `MediaFile`).
 
         The job's counts and sums follow in the same transaction. The job as it then is, or `None`, with nothing
         changed, if the file's recorded state is no longer that of `file`.

@@ -44,7 +44,7 @@ class Service:
         """Whose token the `Authorization` header carries, `None` if it is not valid."""
         return tokens.owner(self.records, authorization, self.clock())
 
-    def create_job(self, owner: str, body: bytes) -> dict[str, Any]:
+    def create_job(self, owner: str, body: str | bytes) -> dict[str, Any]:
         """Records a job and answers with it and, per file, the request that uploads it."""
         new = self._parse(body)
         now = self.clock()
@@ -136,7 +136,7 @@ class Service:
         message = f"{size} bytes arrived where {file.size} were declared. Upload the file again in a new job."
         self.records.move_file(file, FileState.FAILED, {"error": FileError(code="size_mismatch", message=message)})
 
-    def _parse(self, body: bytes) -> NewJob:
+    def _parse(self, body: str | bytes) -> NewJob:
         try:
             new = NewJob.model_validate_json(body or b"{}")
         except ValidationError as error:

@@ -1,0 +1,66 @@
+# Everything installs into .venv and .cache; `make clean` takes both away.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA ?= ./data
+MODEL ?= tiny.en
+MEDIA ?=
+
+BIN := .venv/bin
+MODELS := .cache/models
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+
+.PHONY: help setup demo serve test check format bench lock clean
+.DELETE_ON_ERROR:
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with 'make PYTHON=python3.12 ...'." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "Python's venv module is missing: 'sudo apt install python3-venv', then try again." >&2; exit 1; }
+
+$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing the packages into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.lock $(RUNTIME)
+	@echo "Installing the tools for tests and checks into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+setup: $(RUNTIME) ## Make .venv with the service and the command line
+	@$(BIN)/transcriber models install --folder $(MODELS) $(MODEL)
+
+demo: setup ## Transcribe a video through a service of its own (MEDIA=file-or-folder for yours)
+	@$(BIN)/transcriber demo --models $(MODELS) --model $(MODEL) $(if $(MEDIA),"$(MEDIA)")
+
+serve: setup ## Run the service until stopped (HOST, PORT, DATA, MODEL)
+	@exec $(BIN)/transcriber serve --host $(HOST) --port $(PORT) --data $(DATA) --models $(MODELS) --model $(MODEL)
+
+test: $(DEV) ## Run all tests
+	@$(BIN)/python -m pytest
+
+check: $(DEV) ## Lint and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(DEV) ## Bring the code into its standard form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: $(DEV) ## Pin the newest versions that pyproject.toml allows
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml requirements.txt -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove .venv, caches and build results (never your data)
+	rm -rf .venv .cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache
