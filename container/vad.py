@@ -1,0 +1,81 @@
+"""Where somebody speaks: Silero's voice activity model over audio of any length, block by block.
+
+The model file is `silero_vad_16k_sequence.onnx` of the package silero-vad 6.2 (MIT): it takes a whole sequence of
+frames at once, which is some 30 times faster than the usual frame by frame.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+FRAME = 512
+"""Samples per frame, 32 ms at 16 kHz: the model's step."""
+
+CONTEXT = 64
+"""Samples of the previous frame that the model hears again with each frame."""
+
+FRAME_SECONDS = FRAME / 16_000
+
+SILENCE = -96.0
+"""Loudness of digital silence in dB below full scale, as 16 bits see it."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Frame n covers the seconds `[n, n + 1) * FRAME_SECONDS`."""
+
+    probability: NDArray[np.float32]
+    """That somebody speaks, 0 to 1."""
+    loudness: NDArray[np.float32]
+    """Mean power in dB relative to full scale."""
+    duration: float
+    """Seconds of audio heard."""
+
+
+class SpeechDetector:
+    """Listens to one stream of audio; needs 8 bytes a frame, 9 MB for 10 hours."""
+
+    def __init__(self, model_path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
+        self._h = np.zeros((1, 1, 128), np.float32)
+        self._c = np.zeros((1, 1, 128), np.float32)
+        self._context = np.zeros(CONTEXT, np.float32)
+        self._rest = np.zeros(0, np.float32)
+        self._probabilities: list[NDArray[np.float32]] = []
+        self._loudness: list[NDArray[np.float32]] = []
+        self._samples = 0
+
+    def feed(self, samples: NDArray[np.int16]) -> None:
+        """Hear the next samples, 16 kHz mono, any number of them."""
+        self._samples += len(samples)
+        audio = np.concatenate([self._rest, samples.astype(np.float32) / 32768])
+        whole = len(audio) // FRAME * FRAME
+        self._rest = audio[whole:]
+        if whole:
+            self._hear(audio[:whole].reshape(-1, FRAME))
+
+    def finish(self) -> Activity:
+        """What was heard from the first sample to the last; a last incomplete frame is filled up with silence."""
+        if len(self._rest):
+            self._hear(np.pad(self._rest, (0, FRAME - len(self._rest)))[np.newaxis])
+            self._rest = self._rest[:0]
+        empty = np.zeros(0, np.float32)
+        return Activity(
+            np.concatenate([empty, *self._probabilities]),
+            np.concatenate([empty, *self._loudness]),
+            self._samples / 16_000,
+        )
+
+    def _hear(self, frames: NDArray[np.float32]) -> None:
+        heads = np.vstack([self._context, frames[:-1, -CONTEXT:]])
+        self._context = frames[-1, -CONTEXT:]
+        inputs = {"input": np.hstack([heads, frames]), "h": self._h, "c": self._c}
+        probabilities, self._h, self._c = self._session.run(["speech_probs", "hn", "cn"], inputs)
+        self._probabilities.append(probabilities)
+        power = np.mean(frames * frames, axis=1)
+        self._loudness.append(10 * np.log10(np.maximum(power, np.float32(10 ** (SILENCE / 10)))))
