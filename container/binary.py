@@ -1,0 +1,36 @@
+"""Reading binary model files with every length checked."""
+
+import struct
+from typing import Any, BinaryIO
+
+
+class MalformedFile(ValueError):
+    """A model file that is not what it should be; the message names the file and what is wrong with it."""
+
+
+class Reader:
+    """Reads little-endian values from a stream; running out of bytes raises `MalformedFile`."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self.stream = stream
+        self.name = name
+
+    def error(self, what: str) -> MalformedFile:
+        return MalformedFile(f"{self.name} is not a usable model file: {what}.")
+
+    def read(self, count: int) -> bytes:
+        data = self.stream.read(count)
+        if len(data) != count:
+            raise self.error(f"it ends in the middle, {count - len(data)} bytes are missing")
+        return data
+
+    def unpack(self, format: str) -> tuple[Any, ...]:
+        """Values of a `struct` format without its byte order."""
+        return struct.unpack("<" + format, self.read(struct.calcsize("<" + format)))
+
+    def integer(self, format: str, least: int, most: int, what: str) -> int:
+        """One integer that must lie in `least … most`."""
+        (value,) = self.unpack(format)
+        if not least <= value <= most:
+            raise self.error(f"{what} is {value}")
+        return int(value)

