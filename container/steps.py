@@ -1,0 +1,231 @@
+"""The workflow's steps. Each may be run again at any time: what is already done is skipped."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from chalicelib import keys, languages
+from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Task
+from chalicelib.ports import ObjectMissing, Objects, Records
+from container import media
+from container.cutting import cut
+from container.formats import render
+from container.media import MediaError
+from container.packing import pack
+from container.recogniser import Recogniser
+from container.stitching import stitch
+from container.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
+from container.vad import SpeechDetector
+
+FILES_PAGE = 1000
+SEGMENTS = TypeAdapter(list[Segment])
+BATCHES = TypeAdapter(list[Batch])
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps over the ports of a platform.
+
+    `recogniser` gives the loaded model of a name, `detector` a fresh voice activity detector. `batch_seconds` of audio
+    make a batch, but at least `at_least` batches are made where there is enough to share out.
+    """
+
+    objects: Objects
+    records: Records
+    recogniser: Callable[[str], Recogniser]
+    detector: Callable[[], SpeechDetector]
+    batch_seconds: float
+    at_least: int
+    clock: Callable[[], float] = time.time
+
+    def plan(self, job_id: str) -> list[int]:
+        """Marks the job as running and lists the numbers of its files that have arrived."""
+        started = self._job(job_id).started_at or self.clock()
+        self.records.change_job(job_id, [JobState.QUEUED], {"state": JobState.RUNNING, "started_at": started})
+        files = [file.n for file in self._files(job_id) if file.state != FileState.FAILED]
+        self.objects.put(keys.files(job_id), json.dumps([{"job": job_id, "file": n} for n in files]).encode())
+        return files
+
+    def prepare(self, job_id: str, n: int) -> None:
+        """Decodes one file, finds the speech in it and cuts it into chunks.
+
+        A file that cannot be used fails here, for good; anything else that goes wrong is raised, to be tried again.
+        """
+        job, file = self._job(job_id), self._file(job_id, n)
+        if file.state == FileState.UPLOADED:
+            self.records.move_file(file, FileState.PREPARING)
+            file = file.model_copy(update={"state": FileState.PREPARING})
+        if file.state != FileState.PREPARING:
+            return
+        try:
+            audio = self._heard(job, file)
+        except MediaError as error:
+            if error.retryable:
+                raise
+            self._fail(file, error.code, error.message)
+        except ObjectMissing:
+            self._fail(file, "missing", "The uploaded file is gone. Upload it again in a new job.")
+        else:
+            found = {
+                "language": audio.language,
+                "warnings": audio.warnings,
+                "audio_seconds": audio.duration,
+                "speech_seconds": audio.speech_seconds,
+            }
+            self.records.move_file(file, FileState.TRANSCRIBING, found)
+
+    def batch(self, job_id: str) -> list[Batch]:
+        """Packs the chunks of all prepared files into batches of about equal length."""
+        chunks = [
+            BatchChunk(file=file.n, index=index, seconds=chunk.end - chunk.start)
+            for file in self._files(job_id)
+            if file.state == FileState.TRANSCRIBING
+            for index, chunk in enumerate(self._audio(job_id, file.n).chunks)
+        ]
+        batches = pack(chunks, self.batch_seconds, self.at_least)
+        self.objects.put(keys.batches(job_id), BATCHES.dump_json(batches))
+        return batches
+
+    def transcribe(self, job_id: str, batch: Batch) -> None:
+        """Recognises the chunks of a batch that have no result yet."""
+        job = self._job(job_id)
+        audios: dict[int, Audio] = {}
+        for item in batch.chunks:
+            key = keys.chunk(job_id, item.file, item.index)
+            if self.objects.size(key) is not None:
+                continue
+            if item.file not in audios:
+                audios[item.file] = self._audio(job_id, item.file)
+            audio = audios[item.file]
+            segments = self._recognise(job, item.file, audio, audio.chunks[item.index])
+            self.objects.put(key, SEGMENTS.dump_json(segments))
+            self.records.add_speech_done(job_id, item.file, item.seconds)
+
+    def merge(self, job_id: str, n: int) -> None:
+        """Stitches a file's chunks together and writes its transcripts, the JSON last."""
+        job, file = self._job(job_id), self._file(job_id, n)
+        if file.state != FileState.TRANSCRIBING:
+            return
+        audio = self._audio(job_id, n)
+        try:
+            stored = [self.objects.get(keys.chunk(job_id, n, index)) for index in range(len(audio.chunks))]
+        except ObjectMissing:
+            self._fail(file, "incomplete", "Part of the sound could not be transcribed. Send the file again.")
+            return
+        transcript = Transcript(
+            language=audio.language,
+            language_probability=audio.language_probability,
+            model=_model(job),
+            task=job.options.task,
+            duration=audio.duration,
+            segments=stitch([SEGMENTS.validate_json(result) for result in stored]),
+        )
+        for format in sorted(job.options.formats, key="json".__eq__):
+            text = render(transcript, format, job.options.word_timestamps)
+            self.objects.put(keys.transcript(job_id, file.output, format), text)
+        self.records.move_file(file, FileState.SUCCEEDED, {"speech_seconds_done": audio.speech_seconds})
+
+    def finish(self, job_id: str) -> None:
+        """Gives the job its final state and deletes what only the workflow needed."""
+        outcome = self._job(job_id).outcome
+        self.records.change_job(job_id, [JobState.RUNNING], {"state": outcome, "finished_at": self.clock()})
+        self.objects.delete(keys.work(job_id))
+
+    def fail_file(self, job_id: str, n: int, code: str, message: str) -> None:
+        """Records that the machinery gave up on a file."""
+        file = self._file(job_id, n)
+        if not file.state.final:
+            self._fail(file, code, message)
+
+    def fail_job(self, job_id: str, message: str) -> None:
+        """Records that the machinery gave up on the whole job."""
+        unfinished = [JobState.QUEUED, JobState.RUNNING]
+        changes = {"state": JobState.FAILED, "error": message, "finished_at": self.clock()}
+        self.records.change_job(job_id, unfinished, changes)
+
+    def _heard(self, job: Job, file: MediaFile) -> Audio:
+        """The file's audio, decoded and examined unless that was done before."""
+        try:
+            return self._audio(job.id, file.n)
+        except ObjectMissing:
+            pass
+        detector = self.detector()
+        warnings: list[str] = []
+
+        def blocks() -> Iterator[bytes]:
+            for block in media.decode(self.objects.source(keys.upload(job.id, file.path)), warnings):
+                detector.feed(block)
+                yield block.tobytes()
+
+        self.objects.put_stream(keys.samples(job.id, file.n), blocks())
+        activity = detector.finish()
+        chunks = cut(activity)
+        language, probability = self._language(job, file, chunks)
+        audio = Audio(
+            duration=activity.duration,
+            language=language,
+            language_probability=probability,
+            warnings=warnings,
+            chunks=chunks,
+        )
+        self.objects.put(keys.audio(job.id, file.n), audio.model_dump_json().encode())
+        return audio
+
+    def _language(self, job: Job, file: MediaFile, chunks: list[Chunk]) -> tuple[str, float | None]:
+        """The language asked for, or else the one that the first speech of the file is in."""
+        if job.options.language != languages.AUTO:
+            return job.options.language, None
+        recogniser = self.recogniser(_model(job))
+        if not recogniser.multilingual or not chunks:
+            return "en", None
+        return recogniser.detect_language(self._samples(job.id, file.n, chunks[0]))
+
+    def _recognise(self, job: Job, n: int, audio: Audio, chunk: Chunk) -> list[Segment]:
+        return self.recogniser(_model(job)).transcribe(
+            self._samples(job.id, n, chunk),
+            chunk,
+            language=audio.language,
+            translate=job.options.task == Task.TRANSLATE,
+            prompt=job.options.prompt,
+        )
+
+    def _samples(self, job_id: str, n: int, chunk: Chunk) -> NDArray[np.float32]:
+        """The sound of a chunk, 16 kHz mono, -1 to 1."""
+        first, last = round(chunk.start * media.RATE), round(chunk.end * media.RATE)
+        data = self.objects.get_range(keys.samples(job_id, n), 2 * first, 2 * (last - first))
+        return np.frombuffer(data, "<i2").astype(np.float32) / 32768
+
+    def _job(self, job_id: str) -> Job:
+        job = self.records.job(job_id)
+        if job is None:
+            raise LookupError(f"no job {job_id}")
+        return job
+
+    def _file(self, job_id: str, n: int) -> MediaFile:
+        file = self.records.file(job_id, n)
+        if file is None:
+            raise LookupError(f"no file {n} in job {job_id}")
+        return file
+
+    def _files(self, job_id: str) -> Iterator[MediaFile]:
+        after = -1
+        while page := self.records.files(job_id, FILES_PAGE, after):
+            yield from page
+            after = page[-1].n
+
+    def _audio(self, job_id: str, n: int) -> Audio:
+        return Audio.model_validate_json(self.objects.get(keys.audio(job_id, n)))
+
+    def _fail(self, file: MediaFile, code: str, message: str) -> None:
+        self.records.move_file(file, FileState.FAILED, {"error": FileError(code=code, message=message)})
+
+
+def _model(job: Job) -> str:
+    assert job.options.model is not None, "the service fills in its default"
+    return job.options.model

@@ -1,0 +1,123 @@
+"""The whole service on one machine: its data folder, its workers and its HTTP server put together."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from chalicelib import keys, tokens
+from chalicelib.jobs import FileState
+from chalicelib.service import FILES_PAGE, Service
+from chalicelib.settings import Settings
+from container import weights
+from local.executor import Executor
+from local.layout import this_machine
+from local.objects import DiskObjects
+from local.records import SQLiteRecords
+from local.worker import Workplace
+
+OWNER = "local"
+# Only the disk bounds a file here; S3 takes 5 TB at most, and so do we, so that a job runs on either platform.
+LARGEST_FILE = 5 * 10**12
+
+
+class StartError(Exception):
+    """The service cannot start; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class LocalService:
+    """`token` is that of the machine's own user."""
+
+    service: Service
+    objects: DiskObjects
+    token: str
+
+
+@contextlib.contextmanager
+def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]:
+    """The service over a data folder, its unfinished jobs going on, until the context ends.
+
+    Raises StartError or `weights.ModelError`.
+    """
+    model_size = weights.path(model, models).stat().st_size
+    weights.path(weights.VAD, models)
+    layout = this_machine(model_size)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _sole_user(data):
+        workplace = Workplace(data, models, _secret(data / "secret"), layout.processes, layout.threads)
+        executor = Executor(workplace)
+        installed = {name: weights.is_multilingual(name, models) for name in weights.installed(models)}
+        objects, records = workplace.objects(), workplace.records()
+        service = Service(
+            objects=objects,
+            records=records,
+            workflow=executor,
+            settings=Settings(models=installed, default_model=model, largest_file=LARGEST_FILE),
+        )
+        try:
+            _catch_up(service, records)
+            executor.resume()
+            yield LocalService(service, objects, _token(service, data / "token"))
+        finally:
+            executor.stop()
+
+
+def _catch_up(service: Service, records: SQLiteRecords) -> None:
+    """Delivers the events of uploads that were stored just before an earlier run was killed."""
+    for job in records.awaiting():
+        after = -1
+        while files := records.files(job.id, FILES_PAGE, after):
+            after = files[-1].n
+            for file in files:
+                key = keys.upload(job.id, file.path)
+                size = service.objects.size(key) if file.state == FileState.AWAITING_UPLOAD else None
+                if size is not None:
+                    service.object_created(key, size)
+        service.start_if_complete(job.id)
+
+
+@contextlib.contextmanager
+def _sole_user(data: Path) -> Iterator[None]:
+    with (data / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(
+                f"Another service is using the folder {data}. Stop it, or take another folder: make serve DATA=..."
+            ) from None
+        yield
+
+
+def _secret(path: Path) -> bytes:
+    """The key that signs URLs: made once, so that URLs outlive a restart."""
+    return bytes.fromhex(_private_file(path, lambda: secrets.token_hex(32)))
+
+
+def _token(service: Service, path: Path) -> str:
+    """The token of this machine's own user, valid until its file is deleted and the service started again."""
+
+    def create() -> str:
+        return tokens.create(service.records, OWNER, time.time())
+
+    token = _private_file(path, create)
+    if service.owner(f"Bearer {token}") is None:
+        path.unlink()
+        token = _private_file(path, create)
+    return token
+
+
+def _private_file(path: Path, make: Callable[[], str]) -> str:
+    """What a file readable by its owner alone says; it is made if missing."""
+    if not path.exists():
+        unfinished = path.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(make())
+        unfinished.rename(path)
+    return path.read_text()
