@@ -1,0 +1,125 @@
+"""`transcriber`: runs and looks after the service on one machine."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from container import weights
+from container.downloads import FetchError
+from container.weights import ModelError
+
+CACHE = Path(".cache")
+DEFAULT_MODEL = "tiny.en"
+
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _folder(flag: str, default: Path, help: str) -> Option:
+    kind = click.Path(file_okay=False, path_type=Path)
+    return click.option(flag, type=kind, default=default, show_default=True, help=help)
+
+
+models_option = _folder("--models", CACHE / "models", "Folder of the models.")
+model_option = click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Model of jobs that name none.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Run and look after the transcription service on this machine."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
+@_folder("--data", Path("data"), "Folder for everything that is stored.")
+@models_option
+@model_option
+def serve(host: str, port: int, data: Path, models: Path, model: str) -> None:
+    """Run the service until it is stopped (Ctrl-C)."""
+    from local.server import application, serve
+    from local.service import StartError, open_service
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def announce(url: str) -> None:
+        click.echo(f"export TRANSCRIBE_SERVER={url}\nexport TRANSCRIBE_TOKEN={token}")
+        sys.stdout.flush()
+
+    try:
+        with open_service(data, models, model) as local:
+            token = local.token
+            serve(application(local.service, local.objects), host, port, announce)
+    except (StartError, ModelError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@click.argument("media", required=False, type=click.Path(exists=True, path_type=Path))
+@models_option
+@model_option
+@_folder("--output", Path("transcripts"), "Folder for the transcripts.")
+def demo(media: Path | None, models: Path, model: str, output: Path) -> None:
+    """Transcribe MEDIA, a file or folder, or else a short speech, with a service just for it."""
+    from local import demo as demonstration
+
+    try:
+        media = media or demonstration.video(CACHE / "samples")
+    except FetchError as error:
+        raise click.ClickException(str(error)) from None
+    sys.exit(demonstration.run(media, models, model, output))
+
+
+@main.group("models")
+def models_group() -> None:
+    """List and install Whisper models."""
+
+
+@models_group.command("list")
+@models_option
+def list_models(models: Path) -> None:
+    """Show which models there are and which are installed."""
+    there = set(weights.installed(models))
+    table = Table("model", "languages", "installed", box=None)
+    for name, known in weights.CATALOGUE.items():
+        table.add_row(name, "99 and English" if known.multilingual else "English", "yes" if name in there else "")
+    for name in sorted(there - weights.CATALOGUE.keys()):
+        table.add_row(name, "many" if weights.is_multilingual(name, models) else "English", "yes")
+    Console().print(table)
+
+
+@models_group.command("install")
+@click.argument("names", nargs=-1, required=True, metavar="MODEL...")
+@models_option
+def install_models(names: tuple[str, ...], models: Path) -> None:
+    """Install models by name, with what the service needs besides; those that are there stay as they are."""
+    console = Console(stderr=True)
+    try:
+        for name in (weights.VAD, *names):
+            _install(name, models, console)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _install(name: str, models: Path, console: Console) -> None:
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=1, visible=False)
+
+        def report(message: str, share: float | None) -> None:
+            if share is None:
+                console.print(message, highlight=False)
+            else:
+                progress.update(task, description=message, completed=share, visible=True)
+
+        weights.install(name, models, report)
+
+
+if __name__ == "__main__":
+    main()
