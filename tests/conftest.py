@@ -1,0 +1,58 @@
+"""What all tests share: models and samples in `.cache`, and a place to report measured figures."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from container import weights
+from local import demo
+
+CACHE = Path(__file__).parent.parent / ".cache"
+FIGURES = pytest.StashKey[list[str]]()
+
+Figure = Callable[[str], None]
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """A folder with the models tiny.en and Silero."""
+    folder = CACHE / "models"
+    for name in (weights.VAD, "tiny.en"):
+        weights.install(name, folder, lambda *_: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def samples_dir() -> Path:
+    folder = CACHE / "samples"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def jfk(samples_dir: Path) -> Path:
+    """Kennedy's sentence: 11 seconds, 16 kHz mono WAV."""
+    return demo.speech(samples_dir)
+
+
+@pytest.fixture(scope="session")
+def jfk_video(samples_dir: Path) -> Path:
+    """The same as MP4 with picture and sound."""
+    return demo.video(samples_dir)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Iterator[Figure]:
+    """Call it with a measured figure in words: it is printed at the end of the run."""
+    figures = request.config.stash[FIGURES]
+    yield lambda text: figures.append(f"{request.node.name}: {text}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash[FIGURES]:
+        terminalreporter.write_line(f"measured  {line}")
