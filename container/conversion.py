@@ -24,13 +24,15 @@ Named = tuple[str, NDArray[Any]]
 
 def convert(model: Path, tokenizer: Path, target: BinaryIO) -> None:
     """Writes the float16 ggml model of a `model.bin` and a `tokenizer.json`; `MalformedFile` if they are unusable."""
-    variables = ct2.read(model)
+    variables, numbered = ct2.read(model), tokens(tokenizer)
     try:
         hyperparameters = _hyperparameters(variables)
         filters = mel_filters(hyperparameters.mels)
-        ggml.write(target, hyperparameters, filters, tokens(tokenizer), _tensors(variables, hyperparameters))
+        ggml.write(target, hyperparameters, filters, numbered, _tensors(variables, hyperparameters))
     except KeyError as missing:
         raise MalformedFile(f"{model.name} is not a Whisper model in float16: {missing} is not there.") from None
+    except ValueError as cause:
+        raise MalformedFile(f"{model.name} is not a Whisper model in float16: {cause}.") from None
 
 
 def mel_filters(count: int, rate: int = 16000, size: int = 400) -> NDArray[np.float32]:

