@@ -1,0 +1,62 @@
+"""Packing: the chunks of a job into batches of about equal audio seconds."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from container.transcript import Batch, BatchChunk
+
+# A batch travels as one item of a Step Functions map, of at most 256 KiB of JSON; a chunk takes about 60 bytes of it.
+MAX_CHUNKS = 2000
+
+
+def pack(chunks: Sequence[BatchChunk], seconds: float, at_least: int = 1) -> list[Batch]:
+    """Batches of about `seconds` of audio each, and `at_least` so many where there are so many chunks.
+
+    A batch is a run of `chunks`, in their order, so the files given first are finished first. Of all ways to cut the
+    row of chunks into that many runs this is one whose longest batch is shortest: never longer than the mean of the
+    batches plus the longest chunk, unless the number of chunks in a batch (`MAX_CHUNKS`) forces it.
+    """
+    if not chunks:
+        return []
+    sums = [0, *accumulate(round(chunk.seconds * 1000) for chunk in chunks)]
+    wanted = max(math.ceil(sums[-1] / (seconds * 1000)), at_least, math.ceil(len(chunks) / MAX_CHUNKS))
+    ends = list(cuts(sums, min(wanted, len(chunks))))
+    return [
+        Batch(index=index, chunks=list(chunks[start:end]))
+        for index, (start, end) in enumerate(zip([0, *ends], ends, strict=False))
+    ]
+
+
+def cuts(sums: list[int], count: int) -> Iterator[int]:
+    """Where each of `count` runs ends, `sums[i]` being the length of the first `i` chunks (linear partition)."""
+    capacity = smallest_capacity(sums, count)
+    start, chunks = 0, len(sums) - 1
+    for left in range(count - 1, -1, -1):
+        start = min(filled(sums, start, capacity), chunks - left)
+        yield start
+
+
+def smallest_capacity(sums: list[int], count: int) -> int:
+    """The least length of a run with which `count` runs take all chunks, found by bisection."""
+    low, high = 0, sums[-1]
+    while low < high:
+        middle = (low + high) // 2
+        if suffices(sums, count, middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def suffices(sums: list[int], count: int, capacity: int) -> bool:
+    start = 0
+    for _ in range(count):
+        start = filled(sums, start, capacity)
+    return start == len(sums) - 1
+
+
+def filled(sums: list[int], start: int, capacity: int) -> int:
+    """The end of the longest run from `start` on that holds at most `capacity`."""
+    return min(bisect_right(sums, sums[start] + capacity) - 1, start + MAX_CHUNKS)
