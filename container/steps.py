@@ -20,7 +20,7 @@ from container.media import MediaError
 from container.packing import pack
 from container.recogniser import Recogniser
 from container.stitching import stitch
-from container.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
+from container.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript, shifted
 from container.vad import SpeechDetector
 
 FILES_PAGE = 1000
@@ -187,19 +187,23 @@ class Steps:
         return recogniser.detect_language(self._samples(job.id, file.n, chunks[0]))
 
     def _recognise(self, job: Job, n: int, audio: Audio, chunk: Chunk) -> list[Segment]:
-        return self.recogniser(_model(job)).transcribe(
+        """The segments of a chunk on the file's timeline."""
+        found = self.recogniser(_model(job)).transcribe(
             self._samples(job.id, n, chunk),
-            chunk,
+            speech=[shifted(span, -chunk.start) for span in chunk.speech],
             language=audio.language,
             translate=job.options.task == Task.TRANSLATE,
             prompt=job.options.prompt,
         )
+        for segment in found:
+            segment.words = [shifted(word, chunk.start) for word in segment.words]
+        return [shifted(segment, chunk.start) for segment in found]
 
     def _samples(self, job_id: str, n: int, chunk: Chunk) -> NDArray[np.float32]:
         """The sound of a chunk, 16 kHz mono, -1 to 1."""
         first, last = round(chunk.start * media.RATE), round(chunk.end * media.RATE)
         data = self.objects.get_range(keys.samples(job_id, n), 2 * first, 2 * (last - first))
-        return np.frombuffer(data, "<i2").astype(np.float32) / 32768
+        return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
 
     def _job(self, job_id: str) -> Job:
         job = self.records.job(job_id)

@@ -1,20 +1,25 @@
 """What the recogniser returns and what a transcript consists of. Times are seconds."""
 
+from typing import TypeVar
+
 from pydantic import BaseModel, Field
 
 
-class Word(BaseModel):
+class Span(BaseModel):
+    """A half-open stretch `[start, end)` of one file's audio."""
+
     start: float
     end: float
+
+
+class Word(Span):
     text: str
     probability: float = Field(ge=0, le=1)
 
 
-class Segment(BaseModel):
+class Segment(Span):
     """A stretch of connected speech; `text` reads like the words joined with their spaces."""
 
-    start: float
-    end: float
     text: str
     words: list[Word]
 
@@ -28,13 +33,6 @@ class Transcript(BaseModel):
     task: str
     duration: float
     segments: list[Segment]
-
-
-class Span(BaseModel):
-    """A half-open stretch `[start, end)` of one file's audio."""
-
-    start: float
-    end: float
 
 
 class Chunk(Span):
@@ -73,3 +71,11 @@ class Batch(BaseModel):
 
     index: int
     chunks: list[BatchChunk]
+
+
+AnySpan = TypeVar("AnySpan", bound=Span)
+
+
+def shifted(span: AnySpan, seconds: float) -> AnySpan:
+    """The same span that much later (what it holds is not moved)."""
+    return span.model_copy(update={"start": round(span.start + seconds, 3), "end": round(span.end + seconds, 3)})

@@ -56,7 +56,7 @@ class Executor:
     def stop(self) -> None:
         """Ends the workers at once: what is finished is on disk, the rest is done at the next start."""
         self._stopping.set()
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
         self._threads.shutdown(cancel_futures=True)
 
@@ -83,7 +83,7 @@ class Executor:
         steps.finish(job)
 
     def _give_up(self, code: str, message: str) -> Callable[[Task], None]:
-        return lambda task: self._steps.fail_file(*task, code, f"{message} Send the file again.")
+        return lambda task: self._steps.fail_file(task[0], task[1], code, f"{message} Send the file again.")
 
     def _map(self, step: str, tasks: Iterable[Task], give_up: Callable[[Task], None]) -> None:
         """Runs a step on all tasks, each tried up to `ATTEMPTS` times, then handed to `give_up`.
