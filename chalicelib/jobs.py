@@ -76,7 +76,7 @@ def relative_path(path: str) -> str:
     return path
 
 
-def language(code: str) -> str:
+def known_language(code: str) -> str:
     if code != languages.AUTO and code not in languages.CODES:
         raise ValueError("must be 'auto' or the code of a language that Whisper knows, such as 'en'")
     return code
@@ -95,7 +95,7 @@ class Request(BaseModel):
 class Options(Request):
     """How to transcribe. `model` is `None` only in a request: the service then takes its default."""
 
-    language: Annotated[str, AfterValidator(language)] = languages.AUTO
+    language: Annotated[str, AfterValidator(known_language)] = languages.AUTO
     task: Task = Task.TRANSCRIBE
     model: str | None = None
     formats: Annotated[list[Format], Field(min_length=1), AfterValidator(distinct)] = list(Format)
