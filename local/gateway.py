@@ -1,0 +1,82 @@
+"""The Chalice application inside this server, where API Gateway and Lambda are on AWS."""
+
+from base64 import b64decode
+from http import HTTPStatus
+from typing import Any
+
+from chalice.app import Chalice
+from chalice.config import Config
+from chalice.local import ForbiddenError, LocalChalice, LocalGateway, NotAuthorizedError, RouteMatcher
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from chalicelib.errors import Problem, not_found, unauthorized
+
+# That of API Gateway.
+MAX_BODY_BYTES = 10 * 10**6
+
+
+class Gateway:
+    """Answers every request with the Chalice application, in a thread of its own."""
+
+    def __init__(self, app: Chalice) -> None:
+        # Many threads share the application: this class keeps the current request of each apart.
+        app.__class__ = LocalChalice
+        self._routes = RouteMatcher(list(app.routes))
+        self._gateway = LocalGateway(app, Config(config_from_disk={"lambda_timeout": 60}))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        body = await _body(request)
+        response = await run_in_threadpool(self._answer, request, body)
+        await response(scope, receive, send)
+
+    def _answer(self, request: Request, body: bytes) -> Response:
+        url = _url(request)
+        # The server leaves out the body of an answer to HEAD.
+        method = "GET" if request.method == "HEAD" else request.method
+        try:
+            self._routes.match_route(url)
+        except ValueError:
+            raise not_found("resource") from None
+        try:
+            return _response(self._gateway.handle_request(method, url, dict(request.headers), body))
+        except (NotAuthorizedError, ForbiddenError):
+            raise unauthorized() from None
+
+
+def _url(request: Request) -> str:
+    """Path and query as they were sent."""
+    path: str = request.scope["raw_path"].decode()
+    query: str = request.scope["query_string"].decode(errors="replace")
+    if path.startswith("//"):
+        raise not_found("resource")  # and not a host name, for which the gateway would take it
+    return f"{path}?{query}"
+
+
+async def _body(request: Request) -> bytes:
+    too_large = Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"The body must not be larger than {MAX_BODY_BYTES} bytes. Media go to the upload URLs of a job.",
+    )
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > MAX_BODY_BYTES:
+            raise too_large
+    return bytes(body)
+
+
+def _response(answer: dict[str, Any]) -> Response:
+    body = answer["body"] or b""
+    content = b64decode(body) if answer.get("isBase64Encoded") else body
+    response = Response(content, answer["statusCode"], {"Content-Type": "application/json", **answer["headers"]})
+    for name, values in answer["multiValueHeaders"].items():
+        for value in values:
+            response.headers.append(name, value)
+    return response

@@ -1,0 +1,192 @@
+"""Objects as files below one folder."""
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from chalicelib import keys
+from chalicelib.ports import ObjectMissing, Upload
+from local.signing import Signer
+
+KINDS = (keys.UPLOADS, keys.TRANSCRIPTS, keys.WORK)
+TEMPORARY = "tmp"
+# The records and the work files of running jobs need room as well.
+RESERVED_BYTES = 256 * 2**20
+
+
+class DiskFull(Exception):
+    """There is no room for an object."""
+
+
+class Draft:
+    """A file that becomes an object when it is published, and is discarded when the context ends before.
+
+    Published bytes are on the disk, as far as the operating system can tell: a power cut does not take them away.
+    """
+
+    def __init__(self, temporary: Path, target: Path) -> None:
+        self._temporary = temporary
+        self._target = target
+        self._file = temporary.open("xb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Appends. Raises DiskFull."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull from None
+            raise
+
+    def publish(self, overwrite: bool) -> None:
+        """Raises FileExistsError if there is an object already that must not be overwritten."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            self._temporary.replace(self._target)
+        else:
+            self._target.hardlink_to(self._temporary)
+        _sync_folder(self._target.parent)
+
+
+@dataclass(frozen=True)
+class DiskObjects:
+    """`chalicelib.ports.Objects` below `root`, for any number of processes at once.
+
+    URLs are signed under `secret` and lead to the server that answers the current request (`local.transfers`);
+    so they can be had within a request only.
+    """
+
+    root: Path
+    secret: bytes
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", self.root.resolve())
+        self._temporary.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def signer(self) -> Signer:
+        return Signer(self.secret)
+
+    @property
+    def _temporary(self) -> Path:
+        return self.root / TEMPORARY
+
+    def presign_put(self, key: str, size: int, seconds: int) -> Upload:
+        url = self.signer.put_url(_checked(key), size, int(self.clock()) + seconds)
+        return Upload("PUT", url, {"Content-Length": str(size)})
+
+    def presign_get(self, key: str, seconds: int, filename: str) -> str:
+        return self.signer.get_url(_checked(key), filename, int(self.clock()) + seconds)
+
+    def source(self, key: str) -> str:
+        return str(self.path(key))
+
+    def put(self, key: str, data: bytes) -> None:
+        self.put_stream(key, [data])
+
+    def put_stream(self, key: str, blocks: Iterable[bytes]) -> None:
+        with self.draft(key) as draft:
+            for block in blocks:
+                draft.write(block)
+            draft.publish(overwrite=True)
+
+    def get(self, key: str) -> bytes:
+        with self._open(key) as file:
+            return file.read()
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        with self._open(key) as file:
+            file.seek(start)
+            return file.read(length)
+
+    def size(self, key: str) -> int | None:
+        try:
+            status = self._path(key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        folder = self._path(f"{prefix}?").parent
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                key = (Path(parent) / name).relative_to(self.root).as_posix()
+                if key.startswith(prefix):
+                    yield key
+
+    def delete(self, prefix: str) -> None:
+        # All of it goes at once by a change of name; taking the files away may then need its time.
+        doomed = self._new_temporary()
+        try:
+            self._path(prefix.removesuffix("/")).rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed)
+
+    def path(self, key: str) -> Path:
+        """The file that holds an object. Raises ObjectMissing."""
+        if self.size(key) is None:
+            raise ObjectMissing(key)
+        return self._path(key)
+
+    def draft(self, key: str) -> Draft:
+        """A new object, to be written and published."""
+        return Draft(self._new_temporary(), self._path(key))
+
+    def require_room(self, size: int) -> None:
+        """Raises DiskFull if `size` bytes do not fit on the disk with some to spare."""
+        if shutil.disk_usage(self.root).free < size + RESERVED_BYTES:
+            raise DiskFull
+
+    def clear_unfinished(self) -> None:
+        """Takes away what a process that was killed left half written. For use while no other process writes."""
+        for path in self._temporary.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _open(self, key: str) -> BinaryIO:
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise ObjectMissing(key) from None
+
+    def _new_temporary(self) -> Path:
+        return self._temporary / secrets.token_hex(16)
+
+    def _path(self, key: str) -> Path:
+        return self.root / _checked(key)
+
+
+def _checked(key: str) -> str:
+    """`key` itself. ValueError if it could name a file outside the folders of its kind."""
+    kind, _, rest = key.partition("/")
+    if f"{kind}/" not in KINDS or "\0" in key or any(part in ("", ".", "..") for part in rest.split("/")):
+        raise ValueError(f"{key!r} is not the key of an object")
+    return key
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

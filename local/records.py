@@ -1,0 +1,208 @@
+"""Jobs, files and tokens in one SQLite file."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# Each row is a document; what is searched for is a column generated from it, so that there is one truth only.
+# Migration n takes the schema from version n to n + 1 (`PRAGMA user_version`). Append, never change.
+MIGRATIONS = (
+    (
+        """CREATE TABLE jobs (
+            id TEXT PRIMARY KEY,
+            document TEXT NOT NULL,
+            owner TEXT AS (json_extract(document, '$.owner')),
+            state TEXT AS (json_extract(document, '$.state'))
+        ) WITHOUT ROWID""",
+        "CREATE INDEX jobs_of_owner ON jobs (owner, id)",
+        "CREATE INDEX jobs_in_state ON jobs (state)",
+        """CREATE TABLE files (
+            job TEXT NOT NULL,
+            n INTEGER NOT NULL,
+            document TEXT NOT NULL,
+            path TEXT AS (json_extract(document, '$.path')),
+            PRIMARY KEY (job, n)
+        ) WITHOUT ROWID""",
+        "CREATE UNIQUE INDEX files_by_path ON files (job, path)",
+        "CREATE TABLE tokens (id TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID",
+    ),
+)
+
+# How long a writer waits for others, in seconds. Each holds the lock for milliseconds.
+PATIENCE = 30.0
+SUMS = ("audio_seconds", "speech_seconds", "speech_seconds_done")
+
+
+class NewerRecords(Exception):
+    """The file was written by a later version of this program."""
+
+
+class SQLiteRecords:
+    """`chalicelib.ports.Records` in the file `path`, for any number of threads and processes at once.
+
+    Write-ahead log, so that reading never waits for writing. `synchronous=FULL`: what a caller has been told (a job was
+    created, an upload arrived) must outlive a power cut, and a commit costs one fsync, here 0.2 ms.
+
+    Raises NewerRecords.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._migrate()
+
+    def add_job(self, job: Job, files: Iterable[MediaFile]) -> None:
+        with self._transaction() as database:
+            database.execute("INSERT INTO jobs (id, document) VALUES (?, ?)", (job.id, job.model_dump_json()))
+            database.executemany(
+                "INSERT INTO files (job, n, document) VALUES (?, ?, ?)",
+                ((file.job, file.n, file.model_dump_json()) for file in files),
+            )
+
+    def job(self, id: str) -> Job | None:
+        return self._one(Job, "SELECT document FROM jobs WHERE id = ?", id)
+
+    def jobs(self, owner: str, limit: int, before: str | None = None) -> list[Job]:
+        if before is None:
+            return self._all(Job, "SELECT document FROM jobs WHERE owner = ? ORDER BY id DESC LIMIT ?", owner, limit)
+        return self._all(
+            Job,
+            "SELECT document FROM jobs WHERE owner = ? AND id < ? ORDER BY id DESC LIMIT ?",
+            owner,
+            before,
+            limit,
+        )
+
+    def unfinished(self) -> list[Job]:
+        """Jobs whose workflow was started and has not ended, oldest first."""
+        return self._all(
+            Job,
+            "SELECT document FROM jobs WHERE state IN (?, ?) ORDER BY id",
+            JobState.QUEUED,
+            JobState.RUNNING,
+        )
+
+    def awaiting(self) -> list[Job]:
+        """Jobs that wait for uploads, oldest first."""
+        return self._all(Job, "SELECT document FROM jobs WHERE state = ? ORDER BY id", JobState.AWAITING_UPLOAD)
+
+    def change_job(self, id: str, when: Iterable[JobState], changes: Mapping[str, Any]) -> Job | None:
+        with self._transaction() as database:
+            job = self.job(id)
+            if job is None or job.state not in when:
+                return None
+            return _write_job(database, _changed(job, changes))
+
+    def file(self, job: str, n: int) -> MediaFile | None:
+        return self._one(MediaFile, "SELECT document FROM files WHERE job = ? AND n = ?", job, n)
+
+    def file_by_path(self, job: str, path: str) -> MediaFile | None:
+        return self._one(MediaFile, "SELECT document FROM files WHERE job = ? AND path = ?", job, path)
+
+    def files(self, job: str, limit: int, after: int = -1) -> list[MediaFile]:
+        return self._all(
+            MediaFile,
+            "SELECT document FROM files WHERE job = ? AND n > ? ORDER BY n LIMIT ?",
+            job,
+            after,
+            limit,
+        )
+
+    def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
+        with self._transaction() as database:
+            recorded = self.file(file.job, file.n)
+            if recorded is None or recorded.state != file.state:
+                return None
+            moved = _changed(recorded, {**changes, "state": to})
+            return self._write_file(database, recorded, moved)
+
+    def add_speech_done(self, job: str, n: int, seconds: float) -> None:
+        with self._transaction() as database:
+            recorded = self.file(job, n)
+            if recorded is not None:
+                done = recorded.speech_seconds_done + seconds
+                self._write_file(database, recorded, _changed(recorded, {"speech_seconds_done": done}))
+
+    def add_token(self, token: Token) -> None:
+        with self._transaction() as database:
+            database.execute("INSERT INTO tokens (id, document) VALUES (?, ?)", (token.id, token.model_dump_json()))
+
+    def token(self, id: str) -> Token | None:
+        return self._one(Token, "SELECT document FROM tokens WHERE id = ?", id)
+
+    def _write_file(self, database: sqlite3.Connection, before: MediaFile, after: MediaFile) -> Job:
+        """Writes a changed file and takes the change over into the counts and sums of its job."""
+        database.execute(
+            "UPDATE files SET document = ? WHERE job = ? AND n = ?", (after.model_dump_json(), after.job, after.n)
+        )
+        job = self.job(after.job)
+        assert job is not None
+        counts = dict(job.counts)
+        counts[before.state] -= 1
+        counts[after.state] = counts.get(after.state, 0) + 1
+        sums = {name: getattr(job, name) + getattr(after, name) - getattr(before, name) for name in SUMS}
+        return _write_job(database, _changed(job, {"counts": counts, **sums}))
+
+    def _one(self, model: type[Model], query: str, *parameters: object) -> Model | None:
+        row = self._connection().execute(query, parameters).fetchone()
+        return None if row is None else model.model_validate_json(row[0])
+
+    def _all(self, model: type[Model], query: str, *parameters: object) -> list[Model]:
+        rows = self._connection().execute(query, parameters).fetchall()
+        return [model.model_validate_json(document) for (document,) in rows]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock from its start, so that what it reads stays true until it ends."""
+        database = self._connection()
+        database.execute("BEGIN IMMEDIATE")
+        with database:
+            yield database
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's own. A connection must not be used, nor even closed, in a process forked after its opening."""
+        connections: dict[int, sqlite3.Connection] = self._local.__dict__.setdefault("connections", {})
+        if os.getpid() not in connections:
+            connections[os.getpid()] = self._connect()
+        return connections[os.getpid()]
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _migrate(self) -> None:
+        with self._transaction() as database:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(MIGRATIONS):
+                raise NewerRecords(
+                    f"{self.path} was written by a newer version of this program (its schema is {version}, and this "
+                    f"version knows {len(MIGRATIONS)}). Install the newer version again or choose another folder."
+                )
+            for migration in MIGRATIONS[version:]:
+                for statement in migration:
+                    database.execute(statement)
+            database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _write_job(database: sqlite3.Connection, job: Job) -> Job:
+    database.execute("UPDATE jobs SET document = ? WHERE id = ?", (job.model_dump_json(), job.id))
+    return job
+
+
+def _changed(model: Model, changes: Mapping[str, Any]) -> Model:
+    unknown = changes.keys() - type(model).model_fields.keys()
+    if unknown:
+        raise ValueError(f"{type(model).__name__} has no field {', '.join(sorted(unknown))}")
+    return type(model).model_validate({**dict(model), **changes})

@@ -1,0 +1,139 @@
+"""The HTTP server of one machine: the API and the objects on one port."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import app as api
+from chalicelib import platform
+from chalicelib.errors import Problem
+from chalicelib.service import Service
+from local import problems, signing
+from local.gateway import Gateway
+from local.objects import DiskObjects
+from local.transfers import Transfers
+
+# Longer than clients keep idle connections (httpx 5 s, browsers about 60 s), so that none is closed under their hands.
+KEEP_ALIVE_SECONDS = 75
+# What requests and open transfers may take to end when the server is stopped.
+GRACE_SECONDS = 3
+BACKLOG = 2048
+
+WELCOME = """This is a transcription service.
+
+Its API is at /jobs: send a bearer token, and start with POST /jobs.
+"""
+
+
+def application(service: Service, objects: DiskObjects) -> Starlette:
+    """The API, working through `service`, and the objects it hands out URLs for."""
+    platform.provide(service)
+    return Starlette(
+        routes=[
+            Route("/", _welcome),
+            Route(f"{signing.PATH}{{key:path}}", Transfers(objects, service.object_created)),
+            Route("/{path:path}", Gateway(api)),
+        ],
+        middleware=[Middleware(_Requests)],
+        exception_handlers=problems.HANDLERS,
+    )
+
+
+def serve(app: ASGIApp, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Serves until SIGINT or SIGTERM, then ends within seconds; a second SIGINT ends it at once.
+
+    `announce` is called with the server's URL as soon as it takes connections; port 0 takes a free one. Raises OSError
+    if the address cannot be had.
+    """
+    server = Server(app, host, port)
+    announce(server.url)
+    server.run()
+
+
+class Server(uvicorn.Server):
+    """Uvicorn on a socket that takes connections from the start. `should_exit` stops it from any thread."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",  # errors are logged where they are answered
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._socket = _listen(host, port)
+
+    @property
+    def url(self) -> str:
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        super().run(sockets or [self._socket])
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stops on a signal and returns to the caller; uvicorn's own way would end the process here."""
+        try:
+            before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread, which alone gets signals
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Requests:
+    """What holds for every request: how its caller reached us, and that it ends when the server stops."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answering = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
+
+        signing.base_url.set(str(Request(scope).base_url).rstrip("/"))
+        try:
+            await self._app(scope, receive, send_noting)
+        except asyncio.CancelledError:
+            if not answering:
+                stopping = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The server is being stopped. Try again later.")
+                await problems.answer(stopping, {"Connection": "close"})(scope, receive, send)
+
+
+def _welcome(_: Request) -> Response:
+    return PlainTextResponse(WELCOME)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    listener.setblocking(False)
+    return listener

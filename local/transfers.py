@@ -1,0 +1,136 @@
+"""Storing and reading objects over HTTP, by signed URLs: what S3 does on AWS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from chalicelib.errors import Problem
+from chalicelib.ports import ObjectMissing
+from local import problems
+from local.objects import DiskFull, DiskObjects
+
+BLOCK_BYTES = 2**20
+# How long an upload may pause before it is given up.
+PATIENCE_SECONDS = 120.0
+
+PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Transfers:
+    """Serves `/objects/<key>`: PUT, GET (with ranges) and HEAD. `stored(key, size)` is called after each PUT."""
+
+    def __init__(self, objects: DiskObjects, stored: Callable[[str, int], None]) -> None:
+        self._objects = objects
+        self._stored = stored
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        match request.method:
+            case "PUT":
+                response = await self._put(request)
+            case "GET" | "HEAD":
+                response = await self._get(request)
+            case _:
+                raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET, HEAD, PUT"})
+        await response(scope, receive, send)
+
+    async def _put(self, request: Request) -> Response:
+        key: str = request.path_params["key"]
+        size = self._objects.signer.put_size(key, request.query_params, self._objects.clock())
+        _check_length(request, size)
+        try:
+            if self._objects.size(key) is not None:
+                raise FileExistsError
+            self._objects.require_room(size)
+            await self._receive(request, key, size)
+        except DiskFull:
+            raise Problem(
+                HTTPStatus.INSUFFICIENT_STORAGE,
+                f"The server's disk has no room for these {size} bytes. Send the file again when there is room.",
+            ) from None
+        except FileExistsError:
+            # Told once more, in case the server was killed, or failed, before it could take note.
+            await run_in_threadpool(self._stored, key, size)
+            raise Problem(HTTPStatus.PRECONDITION_FAILED, "This file has been uploaded already.") from None
+        await run_in_threadpool(self._stored, key, size)
+        return Response()
+
+    async def _receive(self, request: Request, key: str, size: int) -> None:
+        received = 0
+        with self._objects.draft(key) as draft:
+            async for block in _blocks(request):
+                received += len(block)
+                if received > size:
+                    raise _wrong_size(f"More than {size} bytes", size)
+                await run_in_threadpool(draft.write, block)
+            if received < size:
+                raise _wrong_size(f"{received} bytes", size)
+            await run_in_threadpool(draft.publish, overwrite=False)
+
+    async def _get(self, request: Request) -> Response:
+        key: str = request.path_params["key"]
+        filename = self._objects.signer.get_filename(key, request.query_params, self._objects.clock())
+        try:
+            return Download(self._objects.path(key), filename=filename, headers=PRIVATE)
+        except ObjectMissing:
+            raise Problem(HTTPStatus.NOT_FOUND, "The file is not there: it has been deleted.") from None
+
+
+class Download(FileResponse):
+    """A file, or the range of it that is asked for; what it refuses has the shape of all other errors."""
+
+    chunk_size = 2**18
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused: Message | None = None
+
+        async def send_unless_refused(message: Message) -> None:
+            nonlocal refused
+            if message.get("status", HTTPStatus.OK) >= HTTPStatus.BAD_REQUEST:
+                refused = message
+            if refused is None:
+                await send(message)
+
+        await super().__call__(scope, receive, send_unless_refused)
+        if refused is not None:
+            headers = {name.decode(): value.decode() for name, value in refused["headers"] if name == b"content-range"}
+            problem = Problem(HTTPStatus(refused["status"]), "The Range header asks for bytes that the file has not.")
+            await problems.answer(problem, headers)(scope, receive, send)
+
+
+def _check_length(request: Request, size: int) -> None:
+    declared = request.headers.get("content-length")
+    if declared is None:
+        raise Problem(HTTPStatus.LENGTH_REQUIRED, f"Send the file with 'Content-Length: {size}'.")
+    if declared != str(size):
+        raise _wrong_size(f"{declared} bytes", size)
+
+
+def _wrong_size(sent: str, size: int) -> Problem:
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        f"{sent} were sent where {size} were declared. Send the file whole, or create a job with its present size.",
+    )
+
+
+async def _blocks(request: Request) -> AsyncIterator[bytearray]:
+    """The body in blocks of about `BLOCK_BYTES`. Raises ClientDisconnect and, when it pauses for too long, Problem."""
+    parts = request.stream()
+    block = bytearray()
+    try:
+        while True:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                block += await anext(parts)
+            if len(block) >= BLOCK_BYTES:
+                yield block
+                block = bytearray()
+    except StopAsyncIteration:
+        yield block
+    except TimeoutError:
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, "Nothing came for too long. Send the file again.") from None
