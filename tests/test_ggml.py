@@ -78,7 +78,7 @@ def model(hyperparameters: ggml.Hyperparameters = HYPERPARAMETERS, columns: int 
 
 def quantize(data: bytes) -> bytes:
     target = io.BytesIO()
-    ggml.quantize(io.BytesIO(data), target, "model.bin", lambda done: None)
+    ggml.quantize(io.BytesIO(data), target, "model.bin", lambda _: None)
     return target.getvalue()
 
 
@@ -109,7 +109,7 @@ def test_quantized_bytes() -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: b"", "model.bin is not a usable model file: it ends in the middle, 4 bytes are missing."),
+        (lambda _: b"", "model.bin is not a usable model file: it ends in the middle, 4 bytes are missing."),
         (lambda data: b"GGUF" + data[4:], "it does not begin like a ggml file"),
         (lambda data: data[:8] + bytes(4) + data[12:], "a dimension is not positive"),
         (lambda data: data[:48] + b"\xff" * 4 + data[52:], "its count of mel filters is -1"),
@@ -133,7 +133,7 @@ def test_only_float16_models_are_quantized() -> None:
 
 
 def test_rows_must_be_whole_blocks() -> None:
-    with pytest.raises(MalformedFile, match="the rows of '1.weight' are no multiple of 32 long"):
+    with pytest.raises(MalformedFile, match=r"the rows of '1\.weight' are no multiple of 32 long"):
         quantize(model(columns=33))
 
 
@@ -189,7 +189,7 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     model, tokenizer = tmp_path / "model.bin", tmp_path / "tokenizer.json"
     model.write_bytes(CT2)
     tokenizer.write_text('{"added_tokens": [], "model": {"vocab": {"!": 0}}}')
-    with pytest.raises(MalformedFile, match=r"tokenizer.json is not the tokenizer of a Whisper model \(KeyError\(1\)\)"):
+    with pytest.raises(MalformedFile, match=r"tokenizer.json is not the tokenizer of a Whisper model \(KeyError"):
         conversion.convert(model, tokenizer, io.BytesIO())
     vocabulary = {f"{number:06}": number for number in range(50257)}
     tokenizer.write_text(json.dumps({"added_tokens": [], "model": {"vocab": vocabulary}}))
