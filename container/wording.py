@@ -37,7 +37,7 @@ def tidied(segments: Sequence[Segment]) -> list[Segment]:
     tidy = [segment for segment in map(cleaned, segments) if segment.text]
     timed = [part for segment in tidy for part in parts(segment)]
     starts = list(accumulate((part.start for part in timed), max, initial=0.0))[1:]
-    for part, start, following in zip(timed, starts, [*starts[1:], float("inf")], strict=True):
+    for part, start, following in zip(timed, starts, [*starts, float("inf")][1:], strict=True):
         part.start, part.end = start, max(start, min(part.end, following))
     for segment in tidy:
         if segment.words:
