@@ -8,7 +8,7 @@ hundredths of a second, but nothing of words. Together: each pause is put betwee
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from container.transcript import Segment, Span, Word
+from container.transcript import Chunk, Segment, Span, Word
 
 OPENING = (" \"", " '", " (", " [", " “", " ‘", " «", " ¿", " ¡", "「", "『", "（", "《")  # noqa: RUF001
 """How punctuation begins that belongs to the word after it."""
@@ -46,15 +46,14 @@ class _Piece:
     spoken: bool
 
 
-def segments(tokens: list[Token], speech: list[Span], offset: float, duration: float) -> list[Segment]:
-    """Segments with timed words; token times count from `offset`, everything else from the start of the chunk."""
+def segments(tokens: list[Token], chunk: Chunk) -> list[Segment]:
+    """Segments with timed words, on the timeline of the chunk that the tokens were heard in."""
     groups = [
-        [replace(piece, end=piece.end + offset, last=piece.last + offset) for piece in pieces]
+        [replace(piece, end=piece.end + chunk.start, last=piece.last + chunk.start) for piece in pieces]
         for group in _groups(tokens)
         if (pieces := _pieces(group))
     ]
-    flat = [piece for group in groups for piece in group]
-    words = iter(_timed(flat, speech, duration))
+    words = iter(_timed([piece for group in groups for piece in group], chunk))
     return [_segment([next(words) for _ in group]) for group in groups]
 
 
@@ -112,40 +111,35 @@ def _stands_alone(text: str) -> bool:
     return any(first <= character <= last for character in text for first, last in UNSPACED)
 
 
-def _timed(pieces: list[_Piece], speech: list[Span], duration: float) -> list[Word]:
-    """Words in order, without overlaps, within the audio, around the pauses."""
-    if not pieces:
-        return []
-    starts = [0.0] + [piece.end for piece in pieces[:-1]]
+def _timed(pieces: list[_Piece], chunk: Chunk) -> list[Word]:
+    """Words in order, without overlaps, within the chunk, around its pauses."""
+    starts = [chunk.start, *(piece.end for piece in pieces[:-1])]
     ends = [piece.end for piece in pieces]
-    for pause in _pauses(speech, duration):
-        boundary = _nearest_boundary(pieces, pause)
+    for pause in _pauses(chunk):
+        boundary = _nearest_boundary(pieces, pause, chunk.start)
         if boundary > 0:
             ends[boundary - 1] = pause.start
         if boundary < len(pieces):
             starts[boundary] = pause.end
-    return _ordered(pieces, starts, ends, duration)
+    return list(_ordered(pieces, starts, ends, chunk))
 
 
-def _pauses(speech: list[Span], duration: float) -> list[Span]:
-    edges = [0.0, *(edge for span in speech for edge in (span.start, span.end)), duration]
+def _pauses(chunk: Chunk) -> list[Span]:
+    edges = [chunk.start, *(edge for span in chunk.speech for edge in (span.start, span.end)), chunk.end]
     return [Span(start=start, end=end) for start, end in zip(edges[::2], edges[1::2], strict=True) if end > start]
 
 
-def _nearest_boundary(pieces: list[_Piece], pause: Span) -> int:
+def _nearest_boundary(pieces: list[_Piece], pause: Span, start: float) -> int:
     """The number of words that are spoken before the pause."""
-    regions = [(0.0, 0.0), *((piece.end, piece.last) for piece in pieces)]
+    regions = [(start, start), *((piece.end, piece.last) for piece in pieces)]
     distances = [max(low - pause.end, pause.start - max(low, high), 0.0) for low, high in regions]
     return distances.index(min(distances))
 
 
-def _ordered(pieces: list[_Piece], starts: list[float], ends: list[float], duration: float) -> list[Word]:
-    words: list[Word] = []
-    now = 0.0
+def _ordered(pieces: list[_Piece], starts: list[float], ends: list[float], chunk: Chunk) -> Iterator[Word]:
+    now = chunk.start
     for piece, start, end in zip(pieces, starts, ends, strict=True):
-        start = min(max(start, now), duration)
-        end = min(max(end, start), duration)
+        start = min(max(start, now), chunk.end)
+        now = min(max(end, start), chunk.end)
         probability = min(1.0, piece.probability)
-        words.append(Word(start=round(start, 3), end=round(end, 3), text=piece.text, probability=probability))
-        now = end
-    return words
+        yield Word(start=round(start, 3), end=round(now, 3), text=piece.text, probability=probability)

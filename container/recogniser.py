@@ -1,7 +1,5 @@
 """Speech to words: whisper.cpp over one chunk of audio at a time, with the model kept in memory."""
 
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +7,11 @@ import _pywhispercpp as whisper
 import numpy as np
 from numpy.typing import NDArray
 
+from container import ggml
 from container.alignment import Token, segments
-from container.transcript import Segment, Span
+from container.binary import MalformedFile, Reader
+from container.catalogue import ModelError
+from container.transcript import Chunk, Segment, Span
 
 RATE = 16_000
 
@@ -26,67 +27,26 @@ CONTEXT_PER_SECOND, SPARE_CONTEXT = 50, 64
 UNHEARD = 1.5
 """Seconds of speech after the last word that make a second hearing worth while: the decoder stopped early."""
 
-Audio = NDArray[np.float32]
-
-
-class ModelError(Exception):
-    """The model file cannot be used; the message says why."""
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """The head of a ggml model file, see whisper.cpp's `whisper_model_load`."""
-
-    vocabulary: int
-    audio_layers: int
-    text_layers: int
-    mel_bins: int
-
-    @classmethod
-    def read(cls, path: Path) -> "Hyperparameters":
-        with path.open("rb") as file:
-            head = file.read(48)
-        if len(head) < 48 or head[:4] != b"lmgg":
-            raise ModelError(f"{path.name} is not a ggml model.")
-        _, vocabulary, _, _, _, audio_layers, _, _, _, text_layers, mel_bins, _ = struct.unpack("<12i", head)
-        return cls(vocabulary, audio_layers, text_layers, mel_bins)
-
-    @property
-    def multilingual(self) -> bool:
-        return self.vocabulary >= 51865
-
-    def alignment_heads(self) -> Any:
-        """The attention heads of this model that follow the audio, as whisper.cpp names their preset."""
-        if self.text_layers != self.audio_layers:
-            preset = "LARGE_V3_TURBO" if (self.audio_layers, self.text_layers) == (32, 4) else "N_TOP_MOST"
-        elif self.audio_layers == 32:
-            preset = "LARGE_V3" if self.mel_bins == 128 else "LARGE_V2"
-        else:
-            size = {4: "TINY", 6: "BASE", 12: "SMALL", 24: "MEDIUM"}[self.audio_layers]
-            preset = size if self.multilingual else f"{size}_EN"
-        return getattr(whisper.whisper_alignment_heads_preset, f"WHISPER_AHEADS_{preset}")
+Samples = NDArray[np.float32]
 
 
 class Recogniser:
     """One model in memory. Not for several threads at once: a context decodes one audio at a time."""
 
     def __init__(self, model_path: Path, threads: int = 1) -> None:
-        if not model_path.is_file():
-            raise ModelError(f"The model {model_path.name} is not installed.")
-        head = Hyperparameters.read(model_path)
-        self.multilingual = head.multilingual
+        """Load a ggml model. Raises ModelError if that is impossible."""
+        model = _hyperparameters(model_path)
+        self.multilingual = model.multilingual
         self._threads = threads
         params = whisper.whisper_context_default_params()
         params.use_gpu = False
-        params.flash_attn = False  # excludes alignment, and is slower on CPUs
+        params.flash_attn = False  # excludes alignment, and is no faster on CPUs
         params.dtw_token_timestamps = True
-        params.dtw_aheads_preset = head.alignment_heads()
+        params.dtw_aheads_preset = _alignment_heads(model)
         params.dtw_n_top = 2
-        params.dtw_mem_size = (1 << 30) if head.audio_layers >= 24 else (256 << 20)
-        _hush()
+        params.dtw_mem_size = (1 << 30) if model.text_state >= 1024 else (256 << 20)
+        whisper.whisper_log_set(_ignore)
         self._context = whisper.whisper_init_from_file_with_params(str(model_path), params)
-        if not whisper.whisper_model_n_vocab(self._context):
-            raise ModelError(f"The model {model_path.name} cannot be loaded.")
         self._eot = whisper.whisper_token_eot(self._context)
         self._begin = whisper.whisper_token_beg(self._context)
 
@@ -102,35 +62,28 @@ class Recogniser:
             self._context = None
 
     def transcribe(
-        self,
-        audio: Audio,
-        *,
-        speech: list[Span] | None = None,
-        language: str = "en",
-        translate: bool = False,
-        prompt: str = "",
+        self, audio: Samples, chunk: Chunk, *, language: str = "en", translate: bool = False, prompt: str = ""
     ) -> list[Segment]:
-        """The words of one chunk: float32 samples at 16 kHz, at most 30 s of them.
+        """The words of one chunk: `audio` are its samples, float32 from -1 to 1 at 16 kHz, at most 30 s.
 
-        `speech` are the spans of the chunk in which somebody speaks, in seconds from its start, as the voice activity
-        detection found them: words lie within them. All times returned are seconds from the chunk's start too.
+        Times are on the timeline that the chunk's are on. Words lie within the chunk's spans of speech. `translate`
+        (into English) has no effect on models that know English only; `prompt` is vocabulary to expect.
         """
-        duration = len(audio) / RATE
-        spans = [Span(start=0.0, end=duration)] if speech is None else speech
         found: list[Segment] = []
-        start = 0.0
-        while spans:
-            tokens = self._hear(audio[int(start * RATE) :], language, translate, prompt)
-            heard = segments(tokens, spans, start, duration)
-            found += heard
-            end = heard[-1].end if heard else duration
-            spans = [Span(start=max(span.start, end), end=span.end) for span in spans if span.end > end]
-            if sum(span.end - span.start for span in spans) < UNHEARD or end <= start:
+        start, speech = chunk.start, chunk.speech
+        while speech:
+            tokens = self._hear(audio[round((start - chunk.start) * RATE) :], language, translate, prompt)
+            heard = segments(tokens, Chunk(start=start, end=chunk.end, speech=speech))
+            if not heard:
                 break
-            start = max(end, spans[0].start - 0.2)
+            found += heard
+            speech = _after(speech, heard[-1].end)
+            if sum(span.end - span.start for span in speech) < UNHEARD:
+                break
+            start = speech[0].start
         return found
 
-    def detect_language(self, audio: Audio) -> tuple[str, float]:
+    def detect_language(self, audio: Samples) -> tuple[str, float]:
         """The code and probability of the language spoken in up to 30 s of speech."""
         if not self.multilingual:
             return "en", 1.0
@@ -142,7 +95,7 @@ class Recogniser:
             raise RuntimeError("language detection failed")
         return whisper.whisper_lang_str(best), float(probabilities[best])
 
-    def _hear(self, audio: Audio, language: str, translate: bool, prompt: str) -> list[Token]:
+    def _hear(self, audio: Samples, language: str, translate: bool, prompt: str) -> list[Token]:
         """The tokens of one pass over the audio; times are seconds from its start."""
         padding = max(0, int(SHORTEST_AUDIO * RATE) - len(audio))
         samples = np.ascontiguousarray(np.pad(audio, (0, padding)), np.float32)
@@ -188,10 +141,34 @@ def languages() -> list[str]:
     return [whisper.whisper_lang_str(index) for index in range(whisper.whisper_lang_max_id() + 1)]
 
 
-def _hush() -> None:
-    """Keep whisper.cpp from writing to standard error."""
-    whisper.whisper_log_set(_ignore)
+def _after(speech: list[Span], time: float) -> list[Span]:
+    return [Span(start=max(span.start, time), end=span.end) for span in speech if span.end > time]
+
+
+def _hyperparameters(model_path: Path) -> ggml.Hyperparameters:
+    try:
+        with model_path.open("rb") as file:
+            return ggml.read_hyperparameters(Reader(file, model_path.name))
+    except FileNotFoundError:
+        raise ModelError(f"The model {model_path.name} is not installed.") from None
+    except MalformedFile as damage:
+        raise ModelError(f"The model {model_path.name} is damaged. {damage}") from None
+
+
+def _alignment_heads(model: ggml.Hyperparameters) -> Any:
+    """The attention heads of this model that follow the audio, as whisper.cpp names their preset."""
+    sizes = {4: "TINY", 6: "BASE", 12: "SMALL", 24: "MEDIUM", 32: "LARGE"}
+    name = sizes.get(model.audio_layers, "N_TOP_MOST")
+    if name == "LARGE":
+        name = "LARGE_V3" if model.mels == 128 else "LARGE_V2"
+        if model.text_layers == 4:
+            name = "LARGE_V3_TURBO"
+    elif not model.multilingual:
+        name += "_EN"
+    if model.text_layers not in (model.audio_layers, 4):
+        name = "N_TOP_MOST"
+    return getattr(whisper.whisper_alignment_heads_preset, f"WHISPER_AHEADS_{name}")
 
 
 def _ignore(_level: int, _text: str) -> None:
-    pass
+    """What whisper.cpp would write to standard error."""
