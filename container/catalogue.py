@@ -140,7 +140,7 @@ def path(name: str, folder: Path) -> Path:
     if file is None:
         raise ModelError(
             f"The model '{name}' is not installed in {folder} (there: {', '.join(installed(folder)) or 'none'}). "
-            f"Install it with: transcriber models install --folder {folder} {name}"
+            f"Install it with: transcriber models install --models {folder} {name}"
         )
     return file
 

@@ -209,7 +209,7 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "ggml-mine.bin").touch()
     message = re.escape(
         f"The model '../mine' is not installed in {tmp_path} (there: mine). "
-        f"Install it with: transcriber models install --folder {tmp_path} ../mine"
+        f"Install it with: transcriber models install --models {tmp_path} ../mine"
     )
     with pytest.raises(ModelError, match=message):
         weights.path("../mine", tmp_path)
