@@ -40,6 +40,7 @@ TOO_FAST = 2.0
 
 # Closing marks may not begin a line, nor opening ones end it; nor may small kana begin one (JIS X 4051).
 NOT_FIRST = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々ゝゞ%‰°")
+ZERO_WIDTH_JOINER = "\u200d"
 OPENING = frozenset("¿¡#&@/\\")
 
 
@@ -123,8 +124,8 @@ def characters(text: str) -> list[str]:
     """The characters as readers see them: with their marks, and emoji with what is joined to them."""
     found = [text[0]]
     for before, character in pairwise(text):
-        attached = columns(character) == 0 or before == "\u200d" or category(character) in ("Mc", "Sk")
-        if attached:
+        attached = columns(character) == 0 or before == ZERO_WIDTH_JOINER or category(character) in ("Mc", "Sk")
+        if attached and len(found[-1]) < LINE // 2:
             found[-1] += character
         else:
             found.append(character)
@@ -237,7 +238,7 @@ def timed(chosen: Sequence[list[Piece]]) -> Iterator[Caption]:
     """The captions of successive lists of pieces."""
     earliest = 0.0
     starts = [group[0].start for group in chosen]
-    for group, following in zip(chosen, [*starts[1:], float("inf")], strict=True):
+    for group, following in zip(chosen, [*starts, float("inf")][1:], strict=True):
         lines = layout(group)
         start = max(earliest, round(group[0].start, 3))
         reading = start + sum(map(width, lines)) / COLUMNS_PER_SECOND

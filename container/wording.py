@@ -123,7 +123,7 @@ def ends_sentence(text: str, following: str = "") -> bool:
     stem = core(text)
     if not stem or stem[-1] not in SENTENCE_ENDS:
         return False
-    first = next((character for character in following if character.isalpha()), "")
+    first = next((character for character in following if character.isalnum()), "")
     return not first.islower() and not abbreviated(stem)
 
 
