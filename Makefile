@@ -35,7 +35,7 @@ $(DEV): requirements-dev.lock $(RUNTIME)
 	@touch $@
 
 setup: $(RUNTIME) ## Make .venv with the service and the command line
-	@$(BIN)/transcriber models install --folder $(MODELS) $(MODEL)
+	@$(BIN)/transcriber models install --models $(MODELS) $(MODEL)
 
 demo: setup ## Transcribe a video through a service of its own (MEDIA=file-or-folder for yours)
 	@$(BIN)/transcriber demo --models $(MODELS) --model $(MODEL) $(if $(MEDIA),"$(MEDIA)")

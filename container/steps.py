@@ -20,7 +20,7 @@ from container.media import MediaError
 from container.packing import pack
 from container.recogniser import Recogniser
 from container.stitching import stitch
-from container.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript, shifted
+from container.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
 from container.vad import SpeechDetector
 
 FILES_PAGE = 1000
@@ -187,17 +187,13 @@ class Steps:
         return recogniser.detect_language(self._samples(job.id, file.n, chunks[0]))
 
     def _recognise(self, job: Job, n: int, audio: Audio, chunk: Chunk) -> list[Segment]:
-        """The segments of a chunk on the file's timeline."""
-        found = self.recogniser(_model(job)).transcribe(
+        return self.recogniser(_model(job)).transcribe(
             self._samples(job.id, n, chunk),
-            speech=[shifted(span, -chunk.start) for span in chunk.speech],
+            chunk,
             language=audio.language,
             translate=job.options.task == Task.TRANSLATE,
             prompt=job.options.prompt,
         )
-        for segment in found:
-            segment.words = [shifted(word, chunk.start) for word in segment.words]
-        return [shifted(segment, chunk.start) for segment in found]
 
     def _samples(self, job_id: str, n: int, chunk: Chunk) -> NDArray[np.float32]:
         """The sound of a chunk, 16 kHz mono, -1 to 1."""

@@ -1,7 +1,5 @@
 """What the recogniser returns and what a transcript consists of. Times are seconds."""
 
-from typing import TypeVar
-
 from pydantic import BaseModel, Field
 
 
@@ -71,11 +69,3 @@ class Batch(BaseModel):
 
     index: int
     chunks: list[BatchChunk]
-
-
-AnySpan = TypeVar("AnySpan", bound=Span)
-
-
-def shifted(span: AnySpan, seconds: float) -> AnySpan:
-    """The same span that much later (what it holds is not moved)."""
-    return span.model_copy(update={"start": round(span.start + seconds, 3), "end": round(span.end + seconds, 3)})

@@ -13,7 +13,7 @@ from chalicelib import keys, tokens
 from chalicelib.jobs import FileState
 from chalicelib.service import FILES_PAGE, Service
 from chalicelib.settings import Settings
-from container import weights
+from container import catalogue
 from local.executor import Executor
 from local.layout import this_machine
 from local.objects import DiskObjects
@@ -42,16 +42,16 @@ class LocalService:
 def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]:
     """The service over a data folder, its unfinished jobs going on, until the context ends.
 
-    Raises StartError or `weights.ModelError`.
+    Raises StartError or `catalogue.ModelError`.
     """
-    model_size = weights.path(model, models).stat().st_size
-    weights.path(weights.VAD, models)
+    model_size = catalogue.path(model, models).stat().st_size
+    catalogue.path(catalogue.VAD, models)
     layout = this_machine(model_size)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _sole_user(data):
         workplace = Workplace(data, models, _secret(data / "secret"), layout.processes, layout.threads)
         executor = Executor(workplace)
-        installed = {name: weights.is_multilingual(name, models) for name in weights.installed(models)}
+        installed = {name: catalogue.is_multilingual(name, models) for name in catalogue.installed(models)}
         objects, records = workplace.objects(), workplace.records()
         service = Service(
             objects=objects,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from container import weights
+from container import catalogue
 from container.recogniser import Recogniser
 from container.steps import Steps
 from container.vad import SpeechDetector
@@ -40,13 +40,13 @@ class Workplace:
     def steps(self) -> Steps:
         @functools.lru_cache(maxsize=1)
         def recogniser(model: str) -> Recogniser:
-            return Recogniser(weights.path(model, self.models), self.threads)
+            return Recogniser(catalogue.path(model, self.models), self.threads)
 
         return Steps(
             objects=self.objects(),
             records=self.records(),
             recogniser=recogniser,
-            detector=lambda: SpeechDetector(weights.path(weights.VAD, self.models)),
+            detector=lambda: SpeechDetector(catalogue.path(catalogue.VAD, self.models)),
             batch_seconds=BATCH_SECONDS,
             at_least=self.processes,
         )
