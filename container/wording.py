@@ -80,8 +80,8 @@ def holds_words(text: str) -> bool:
 
 def joined(texts: Sequence[str]) -> str:
     """The texts of successive segments as one text, with spaces where their script has them."""
-    spaces = (" " if spaced(before, after) else "" for before, after in pairwise(texts))
-    return "".join(part for pair in zip(texts, [*spaces, ""], strict=True) for part in pair)
+    rest = (f" {after}" if spaced(before, after) else after for before, after in pairwise(texts))
+    return "".join([*texts[:1], *rest])
 
 
 def spaced(before: str, after: str) -> bool:
