@@ -1,0 +1,332 @@
+"""What every adapter of the Records port keeps to, and what SQLite's own does besides."""
+
+import functools
+import multiprocessing
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Options, Token
+from chalicelib.ports import Records
+from local.records import MIGRATIONS, NewerRecords, SQLiteRecords
+from tests.conftest import Figure
+
+Open = Callable[[], Records]
+
+
+def sqlite(folder: Path) -> Open:
+    return functools.partial(SQLiteRecords, folder / "records.sqlite")
+
+
+@pytest.fixture(params=[pytest.param(sqlite, id="sqlite")])
+def open_records(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens one and the same store each time, also in another process."""
+    adapter: Callable[[Path], Open] = request.param
+    return adapter(tmp_path)
+
+
+@pytest.fixture
+def records(open_records: Open) -> Records:
+    return open_records()
+
+
+def job_id(n: int) -> str:
+    return f"01k{n:023d}"
+
+
+def media_files(job: str, count: int) -> list[MediaFile]:
+    return [MediaFile(job=job, n=n, path=f"week1/{n}.mp4", output=f"week1/{n}", size=n) for n in range(count)]
+
+
+def new_job(id: str, count: int = 1, owner: str = "ann", state: JobState = JobState.AWAITING_UPLOAD) -> Job:
+    return Job(
+        id=id,
+        owner=owner,
+        state=state,
+        options=Options(language="en", model="tiny.en", prompt="Ünï ☃"),
+        created_at=1234.5678,
+        size=sum(range(count)),
+        counts={FileState.AWAITING_UPLOAD: count},
+    )
+
+
+def add(records: Records, n: int = 0, count: int = 1, owner: str = "ann") -> Job:
+    job = new_job(job_id(n), count, owner)
+    records.add_job(job, media_files(job.id, count))
+    return job
+
+
+def counted(records: Records, job: str) -> dict[FileState, int]:
+    return dict(Counter(file.state for file in records.files(job, 10**6)))
+
+
+def test_jobs_and_files_come_back_as_they_were(records: Records) -> None:
+    job = add(records, count=3)
+    assert records.job(job.id) == job
+    assert records.files(job.id, 10) == media_files(job.id, 3)
+    assert records.file(job.id, 2) == media_files(job.id, 3)[2]
+    assert records.file_by_path(job.id, "week1/1.mp4") == media_files(job.id, 3)[1]
+
+
+def test_what_is_not_there_is_none(records: Records) -> None:
+    job = add(records)
+    assert records.job(job_id(9)) is None
+    assert records.file(job.id, 1) is None
+    assert records.file(job_id(9), 0) is None
+    assert records.file_by_path(job.id, "week1/0.MP4") is None
+    assert records.files(job_id(9), 10) == []
+    assert records.jobs("nobody", 10) == []
+    assert records.token("none") is None
+    assert records.change_job(job_id(9), list(JobState), {"state": JobState.QUEUED}) is None
+
+
+def test_an_owner_sees_own_jobs_newest_first(records: Records) -> None:
+    for n in (3, 1, 4, 0, 2):
+        add(records, n, owner="ann" if n != 2 else "bob")
+    assert [job.id for job in records.jobs("ann", 10)] == [job_id(n) for n in (4, 3, 1, 0)]
+    assert [job.id for job in records.jobs("ann", 2)] == [job_id(4), job_id(3)]
+    assert [job.id for job in records.jobs("ann", 2, before=job_id(3))] == [job_id(1), job_id(0)]
+    assert [job.id for job in records.jobs("ann", 2, before=job_id(2))] == [job_id(1), job_id(0)]
+    assert records.jobs("ann", 2, before=job_id(0)) == []
+    assert [job.id for job in records.jobs("bob", 10)] == [job_id(2)]
+
+
+def test_files_are_paged_by_number(records: Records) -> None:
+    job = add(records, count=25)
+    pages = [records.files(job.id, 10, after) for after in (-1, 9, 19, 24)]
+    assert [[file.n for file in page] for page in pages] == [
+        list(range(10)),
+        list(range(10, 20)),
+        list(range(20, 25)),
+        [],
+    ]
+
+
+def test_a_job_changes_only_in_the_states_named(records: Records) -> None:
+    job = add(records)
+    running = {"state": JobState.RUNNING, "started_at": 99.5}
+    assert records.change_job(job.id, [JobState.QUEUED], running) is None
+    assert records.job(job.id) == job
+    changed = records.change_job(job.id, [JobState.QUEUED, JobState.AWAITING_UPLOAD], running)
+    assert changed == job.model_copy(update=running)
+    assert records.job(job.id) == changed
+
+
+def test_one_of_many_changes_a_job(open_records: Open) -> None:
+    job = add(open_records())
+
+    def change(_: int) -> Job | None:
+        return open_records().change_job(job.id, [JobState.AWAITING_UPLOAD], {"state": JobState.QUEUED})
+
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(change, range(8)))
+    assert sum(outcome is not None for outcome in outcomes) == 1
+
+
+def test_a_moved_file_changes_the_job(records: Records) -> None:
+    job = add(records, count=3)
+    file = media_files(job.id, 3)[1]
+    found = {"audio_seconds": 60.5, "speech_seconds": 40.25, "language": "en", "warnings": ["no title"]}
+    moved = records.move_file(file, FileState.TRANSCRIBING, found)
+    assert moved is not None
+    assert moved == records.job(job.id)
+    assert (moved.count(FileState.AWAITING_UPLOAD), moved.count(FileState.TRANSCRIBING), moved.files) == (2, 1, 3)
+    assert (moved.audio_seconds, moved.speech_seconds, moved.speech_seconds_done) == (60.5, 40.25, 0)
+    expected = file.model_copy(update={**found, "state": FileState.TRANSCRIBING})
+    assert records.file(job.id, 1) == expected
+
+    records.add_speech_done(job.id, 1, 10.25)
+    records.add_speech_done(job.id, 1, 20)
+    sums = records.job(job.id)
+    assert sums is not None
+    assert sums.speech_seconds_done == 30.25
+    done = records.file(job.id, 1)
+    assert done == expected.model_copy(update={"speech_seconds_done": 30.25})
+
+    # The file as it was before the progress: its state decides, the recorded sums are what changes.
+    error = FileError(code="unreadable", message="It is not audio.")
+    failed = records.move_file(expected, FileState.FAILED, {"error": error, "speech_seconds_done": 40.25})
+    assert failed is not None
+    assert failed.speech_seconds_done == 40.25
+    assert failed.counts[FileState.FAILED] == 1
+    file_failed = records.file(job.id, 1)
+    assert file_failed is not None
+    assert file_failed.error == error
+    assert counted(records, job.id) == {FileState.AWAITING_UPLOAD: 2, FileState.FAILED: 1}
+
+
+def test_a_file_no_longer_in_its_state_stays(records: Records) -> None:
+    job = add(records, count=2)
+    file = media_files(job.id, 2)[0]
+    once = records.move_file(file, FileState.UPLOADED)
+    assert records.move_file(file, FileState.FAILED, {"language": "de"}) is None
+    assert records.job(job.id) == once
+    assert records.file(job.id, 0) == file.model_copy(update={"state": FileState.UPLOADED})
+    missing = file.model_copy(update={"n": 7})
+    assert records.move_file(missing, FileState.UPLOADED) is None
+
+
+def test_progress_of_what_is_not_there_is_nothing(records: Records) -> None:
+    job = add(records)
+    records.add_speech_done(job.id, 7, 1.0)
+    records.add_speech_done(job_id(9), 0, 1.0)
+    assert records.job(job.id) == job
+
+
+def test_fields_that_do_not_exist_are_refused(records: Records) -> None:
+    job = add(records)
+    with pytest.raises(ValueError, match="Job has no field colour"):
+        records.change_job(job.id, list(JobState), {"colour": "red"})
+    with pytest.raises(ValueError, match="MediaFile has no field colour"):
+        records.move_file(media_files(job.id, 1)[0], FileState.UPLOADED, {"colour": "red"})
+    assert records.job(job.id) == job
+    assert records.files(job.id, 10) == media_files(job.id, 1)
+
+
+def test_tokens(records: Records) -> None:
+    forever = Token(id="a", owner="ann", secret_sha256="0" * 64, created_at=1.5)
+    brief = Token(id="b", owner="bob", secret_sha256="1" * 64, created_at=1.5, expires_at=2.5)
+    records.add_token(forever)
+    records.add_token(brief)
+    assert (records.token("a"), records.token("b")) == (forever, brief)
+
+
+def move_all(open_records: Open, job: str, count: int) -> list[int]:
+    """Numbers of the files of `job`, all thought to be awaited, that this caller was the one to move."""
+    records, awaited = open_records(), media_files(job, count)
+    return [file.n for file in awaited if records.move_file(file, FileState.UPLOADED, {"audio_seconds": 0.5})]
+
+
+def test_threads_racing_for_files_never_miscount(open_records: Open) -> None:
+    records, files = open_records(), 100
+    job = add(records, count=files)
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(lambda _: move_all(lambda: records, job.id, files), range(8)))
+    check_race(records, job.id, won, files)
+
+
+def test_processes_racing_for_files_never_miscount(open_records: Open) -> None:
+    records, files = open_records(), 300
+    job = add(records, count=files)
+    with multiprocessing.get_context("spawn").Pool(4) as processes:
+        won = processes.starmap(move_all, [(open_records, job.id, files)] * 4)
+    check_race(records, job.id, won, files)
+
+
+def check_race(records: Records, job: str, won: list[list[int]], files: int) -> None:
+    assert sorted(n for numbers in won for n in numbers) == list(range(files))
+    after = records.job(job)
+    assert after is not None
+    assert {state: count for state, count in after.counts.items() if count} == {FileState.UPLOADED: files}
+    assert after.audio_seconds == files * 0.5
+    assert counted(records, job) == {FileState.UPLOADED: files}
+
+
+def test_progress_from_many_threads_adds_up(records: Records) -> None:
+    job = add(records, count=2)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: records.add_speech_done(job.id, n % 2, 0.25), range(200)))
+    after = records.job(job.id)
+    assert after is not None
+    assert after.speech_seconds_done == 50
+    assert [file.speech_seconds_done for file in records.files(job.id, 2)] == [25, 25]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> SQLiteRecords:
+    return SQLiteRecords(tmp_path / "records.sqlite")
+
+
+def test_jobs_to_be_resumed(database: SQLiteRecords) -> None:
+    for n, state in enumerate(JobState):
+        database.add_job(new_job(job_id(n), state=state), [])
+    assert [job.state for job in database.unfinished()] == [JobState.QUEUED, JobState.RUNNING]
+    assert [job.state for job in database.awaiting()] == [JobState.AWAITING_UPLOAD]
+    database.change_job(job_id(1), [JobState.QUEUED], {"state": JobState.CANCELLED})
+    assert [job.id for job in database.unfinished()] == [job_id(2)]
+
+
+def test_a_job_is_added_with_all_its_files_or_not_at_all(database: SQLiteRecords) -> None:
+    twice = media_files(job_id(0), 1) * 2
+    with pytest.raises(sqlite3.IntegrityError):
+        database.add_job(new_job(job_id(0), 2), twice)
+    assert database.job(job_id(0)) is None
+    assert database.files(job_id(0), 10) == []
+
+
+def test_what_is_written_outlives_the_opening(tmp_path: Path) -> None:
+    job = add(SQLiteRecords(tmp_path / "records.sqlite"), count=2)
+    again = SQLiteRecords(tmp_path / "records.sqlite")
+    assert again.job(job.id) == job
+    assert again.files(job.id, 10) == media_files(job.id, 2)
+
+
+def test_records_of_a_newer_version_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    SQLiteRecords(path)
+    newer = len(MIGRATIONS) + 1
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {newer}")
+    with pytest.raises(NewerRecords, match=f"its schema is {newer}, and this version knows {len(MIGRATIONS)}"):
+        SQLiteRecords(path)
+
+
+def opened(path: Path) -> int:
+    SQLiteRecords(path)
+    return os.getpid()
+
+
+def test_many_processes_may_create_the_records_at_once(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(8) as processes:
+        assert len(processes.map(opened, [tmp_path / "records.sqlite"] * 64, chunksize=1)) == 64
+    assert SQLiteRecords(tmp_path / "records.sqlite").jobs("ann", 1) == []
+
+
+def test_a_forked_process_opens_its_own_connection(database: SQLiteRecords) -> None:
+    job = add(database, count=4)
+
+    def move(n: int) -> None:
+        database.move_file(media_files(job.id, 4)[n], FileState.UPLOADED)
+
+    processes = [multiprocessing.get_context("fork").Process(target=move, args=(n,)) for n in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    move(3)
+    after = database.job(job.id)
+    assert after is not None
+    assert after.count(FileState.UPLOADED) == 4
+
+
+def test_large_jobs_stay_quick(database: SQLiteRecords, figure: Figure) -> None:
+    job = new_job(job_id(0), 100_000)
+    adding = seconds(lambda: database.add_job(job, iter(media_files(job.id, 100_000))))
+    adding_1000 = seconds(lambda: add(database, 1, 1000))
+    reading = min(seconds(lambda: database.job(job.id)) for _ in range(20))
+    finding = min(seconds(lambda: database.file_by_path(job.id, "week1/77777.mp4")) for _ in range(20))
+    paging = min(seconds(lambda: database.files(job.id, 1000, 90_000)) for _ in range(5))
+    files = iter(database.files(job.id, 20))
+    moving = min(seconds(lambda: database.move_file(next(files), FileState.UPLOADED)) for _ in range(20))
+    figure(
+        f"job of 100,000 files added in {adding:.2f} s, of 1,000 in {adding_1000 * 1e3:.0f} ms; then job "
+        f"{reading * 1e3:.2f} ms, file by path {finding * 1e3:.2f} ms, page of 1,000 {paging * 1e3:.1f} ms, "
+        f"move {moving * 1e3:.2f} ms"
+    )
+    assert adding < 15
+    assert adding_1000 < 0.5
+    assert max(reading, finding) < 0.005
+    assert moving < 0.02
+    assert paging < 0.05
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
