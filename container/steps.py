@@ -1,6 +1,7 @@
 """The workflow's steps. Each may be run again at any time: what is already done is skipped."""
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from container.recogniser import Recogniser
 from container.stitching import stitch
 from container.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
 from container.vad import SpeechDetector
+
+logger = logging.getLogger(__name__)
 
 FILES_PAGE = 1000
 SEGMENTS = TypeAdapter(list[Segment])
@@ -106,6 +109,7 @@ class Steps:
             segments = self._recognise(job, item.file, audio, audio.chunks[item.index])
             self.objects.put(key, SEGMENTS.dump_json(segments))
             self.records.add_speech_done(job_id, item.file, item.seconds)
+            logger.info("transcribed chunk %d of file %d of job %s", item.index, item.file, job_id)
 
     def merge(self, job_id: str, n: int) -> None:
         """Stitches a file's chunks together and writes its transcripts, the JSON last."""
@@ -116,7 +120,7 @@ class Steps:
         try:
             stored = [self.objects.get(keys.chunk(job_id, n, index)) for index in range(len(audio.chunks))]
         except ObjectMissing:
-            self._fail(file, "incomplete", "Part of the sound could not be transcribed. Send the file again.")
+            self._fail(file, "untranscribed", "Part of the sound could not be transcribed. Send the file again.")
             return
         transcript = Transcript(
             language=audio.language,
