@@ -1,0 +1,93 @@
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.packing import MAX_CHUNKS, pack
+from container.transcript import Batch, BatchChunk
+
+
+def chunks_of(*files: list[float]) -> list[BatchChunk]:
+    return [
+        BatchChunk(file=file, index=index, seconds=seconds)
+        for file, lengths in enumerate(files)
+        for index, seconds in enumerate(lengths)
+    ]
+
+
+def lengths(batches: list[Batch]) -> list[list[float]]:
+    return [[chunk.seconds for chunk in batch.chunks] for batch in batches]
+
+
+def test_nothing_makes_no_batches() -> None:
+    assert pack([], 60) == []
+
+
+def test_batches_run_on_from_file_to_file_in_order() -> None:
+    batches = pack(chunks_of([20, 25, 15], [28], [10, 22]), 60)
+    assert batches == [
+        Batch(index=0, chunks=chunks_of([20, 25, 15])),
+        Batch(
+            index=1,
+            chunks=[
+                BatchChunk(file=1, index=0, seconds=28),
+                BatchChunk(file=2, index=0, seconds=10),
+                BatchChunk(file=2, index=1, seconds=22),
+            ],
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "target", "at_least", "expected"),
+    [
+        pytest.param([30, 30], 600, 1, [[30, 30]], id="all-fit"),
+        pytest.param([30, 30, 30], 600, 2, [[30, 30], [30]], id="a-batch-for-each-worker"),
+        pytest.param([30, 30], 600, 8, [[30], [30]], id="fewer-chunks-than-workers"),
+        pytest.param([100], 30, 1, [[100]], id="chunk-longer-than-a-batch"),
+        pytest.param([1, 1, 28], 10, 1, [[1], [1], [28]], id="no-empty-batch"),
+        pytest.param([0, 0], 10, 1, [[0, 0]], id="no-seconds"),
+        pytest.param([9, 1, 5, 5, 2, 8], 10, 1, [[9, 1], [5, 5], [2, 8]], id="even"),
+    ],
+)
+def test_how_chunks_are_divided(
+    seconds: list[float], target: float, at_least: int, expected: list[list[float]]
+) -> None:
+    assert lengths(pack(chunks_of(seconds), target, at_least)) == expected
+
+
+def test_an_item_of_the_map_stays_below_its_limit_of_256_kib() -> None:
+    batches = pack(chunks_of([0.123456789] * (2 * MAX_CHUNKS + 1)), 1e9)
+    assert [len(batch.chunks) for batch in batches] == [1334, 1334, 1333]
+    assert max(len(batch.model_dump_json()) for batch in batches) < 200 * 1024
+
+
+CHUNKS = st.lists(
+    st.lists(st.integers(0, 30_000).map(lambda milliseconds: milliseconds / 1000), max_size=20), max_size=8
+)
+
+
+@given(CHUNKS, st.floats(1, 1000), st.integers(1, 40))
+def test_every_chunk_is_in_one_batch_and_no_batch_is_long(
+    files: list[list[float]], target: float, at_least: int
+) -> None:
+    chunks = chunks_of(*files)
+    batches = pack(chunks, target, at_least)
+    assert [chunk for batch in batches for chunk in batch.chunks] == chunks
+    assert [batch.index for batch in batches] == list(range(len(batches)))
+    assert all(batch.chunks for batch in batches)
+    if chunks:
+        assert len(batches) >= min(at_least, len(chunks))
+        sums = list(map(sum, lengths(batches)))
+        assert max(sums) <= sum(sums) / len(sums) + max(chunk.seconds for chunk in chunks) + 1e-6
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=9), st.integers(1, 9))
+def test_no_other_division_has_a_shorter_longest_batch(seconds: list[float], at_least: int) -> None:
+    batches = lengths(pack(chunks_of(seconds), 1e6, at_least))
+    every_way = (
+        [0, *middle, len(seconds)] for middle in combinations(range(1, len(seconds)), min(at_least, len(seconds)) - 1)
+    )
+    best = min(max(sum(seconds[start:end]) for start, end in pairwise(ends)) for ends in every_way)
+    assert max(map(sum, batches)) == best
