@@ -10,7 +10,7 @@ from typing import NamedTuple
 from unicodedata import category
 
 from container.transcript import Segment
-from container.wording import clean, columns, ends_clause, ends_sentence, ideographic, slices, spaced, tidied, width
+from container.wording import columns, ends_clause, ends_sentence, ideographic, slices, spaced, tidied, width
 
 # Columns: an East Asian wide character takes two.
 LINE = 42
@@ -27,8 +27,10 @@ SENTENCE_PAUSE = 0.5
 # What it costs to break a line or a caption after a piece. Only the proportions matter.
 AFTER_CLAUSE = 2.0
 AFTER_WORD = 6.0
-# A word of up to three letters is most often an article, preposition or conjunction, and belongs to the next one.
+# A word of up to three letters is most often an article, preposition or conjunction: it belongs to the next one.
+BEFORE_PHRASE = 4.0
 AFTER_SHORT_WORD = 9.0
+SHORT_WORD = 3
 # What a caption costs, what it costs to go on in it after a sentence, and for each second of pause in it.
 CAPTION = 3.0
 SENTENCE_WITHIN = 6.0
@@ -38,10 +40,11 @@ TOO_SHORT = 6.0
 TOO_EMPTY = 3.0
 TOO_FAST = 2.0
 
-# Closing marks may not begin a line, nor opening ones end it; nor may small kana begin one (JIS X 4051).
-NOT_FIRST = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々ゝゞ%‰°")
-ZERO_WIDTH_JOINER = "\u200d"
+# Closing marks and small kana may not begin a line, nor opening marks end it (JIS X 4051). These are the ones that
+# Unicode's categories do not tell.
+CLOSING = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々ゝゞ°")
 OPENING = frozenset("¿¡#&@/\\")
+ZERO_WIDTH_JOINER = "\u200d"
 
 
 class Caption(NamedTuple):
@@ -148,10 +151,9 @@ def glued(parts: Iterator[Piece]) -> Iterator[Piece]:
 def may_part(before: str, after: str) -> bool:
     """Whether a line may end between texts without a space between them: only in scripts that have none."""
     last, first = before[-1], after[0]
-    closing = first in NOT_FIRST or category(first) in ("Pe", "Pf", "Mn", "Mc") or category(first) == "Po"
-    opening = last in OPENING or category(last) in ("Ps", "Pi", "Sc")
-    closing = closing and first not in OPENING
-    return not closing and not opening and any(category(c) == "Lo" or ideographic(c) for c in (last, first))
+    opening = last in OPENING or category(last) in ("Ps", "Pi")
+    closing = first in CLOSING or (category(first) in ("Pe", "Pf", "Po", "Mn", "Mc") and first not in OPENING)
+    return not opening and not closing and any(category(c) == "Lo" or ideographic(c) for c in (last, first))
 
 
 def runs(row: Sequence[Piece]) -> Iterator[list[Piece]]:
@@ -169,8 +171,7 @@ def runs(row: Sequence[Piece]) -> Iterator[list[Piece]]:
 def split(run: list[Piece]) -> list[list[Piece]]:
     """The pieces of each caption: of all ways to split the run, the one that costs least (dynamic programming)."""
     ruler = Ruler(run)
-    breaks = [break_cost(piece) for piece in run]
-    breaks[-1] = 0.0
+    breaks = [*map(break_cost, run, run[1:]), 0.0]
     gaps = [max(0.0, after.start - before.end) for before, after in pairwise(run)]
     within = [
         SECOND_WITHIN * gap + (SENTENCE_WITHIN if before.final else 0.0) for before, gap in zip(run, gaps, strict=False)
@@ -193,12 +194,27 @@ def split(run: list[Piece]) -> list[list[Piece]]:
     return [run[start:end] for start, end in pairwise([0, *reversed(ends)])]
 
 
-def break_cost(piece: Piece) -> float:
+def break_cost(piece: Piece, following: Piece) -> float:
     if piece.final:
         return 0.0
     if ends_clause(piece.text):
         return AFTER_CLAUSE
-    return AFTER_SHORT_WORD if len(piece.text) <= 3 and not ideographic(piece.text[-1]) else AFTER_WORD
+    if short(piece.text):
+        return AFTER_SHORT_WORD
+    return BEFORE_PHRASE if short(following.text) or japanese_phrase(piece.text, following.text) else AFTER_WORD
+
+
+def short(text: str) -> bool:
+    return len(text) <= SHORT_WORD and not ideographic(text[-1])
+
+
+def japanese_phrase(before: str, after: str) -> bool:
+    """Whether a phrase starts with `after`: those of Japanese mostly end in hiragana and start with anything else."""
+    return hiragana(before[-1]) and not hiragana(after[0])
+
+
+def hiragana(character: str) -> bool:
+    return "\u3041" <= character <= "\u309f"
 
 
 def looks(columns: int, start: float, end: float, following: float) -> float:
@@ -257,11 +273,13 @@ def layout(group: Sequence[Piece]) -> list[str]:
 
     def cost(middle: int) -> float:
         first, second = ruler.width(0, middle), ruler.width(middle, len(group))
-        return break_cost(group[middle - 1]) + abs(first - second) / 5 + 100 * (max(first, second) > LINE)
+        return (
+            break_cost(group[middle - 1], group[middle]) + abs(first - second) / 5 + 100 * (max(first, second) > LINE)
+        )
 
     middle = min(range(1, len(group)), key=cost)
     return [written(group[:middle]), written(group[middle:])]
 
 
 def written(group: Sequence[Piece]) -> str:
-    return clean("".join(" " * piece.space + piece.text for piece in group))
+    return "".join(" " * piece.space + piece.text for piece in group).strip()

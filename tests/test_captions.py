@@ -39,6 +39,24 @@ def test_lines_are_balanced_and_do_not_end_with_an_article() -> None:
     ]
 
 
+def test_captions_and_lines_are_phrases_where_there_is_no_punctuation() -> None:
+    text = (
+        "It matters if you look at what the researchers found in the second experiment which was run over about "
+        "six weeks in the spring"
+    )
+    assert lines([spoken(text)]) == [
+        ["It matters if you look", "at what the researchers found"],
+        ["in the second experiment which", "was run over about six weeks in the spring"],
+    ]
+
+
+def test_japanese_lines_are_phrases() -> None:
+    text = "今日は、新しいカメラの使い方について説明します。"
+    assert lines([spoken(text, space="", word_seconds=0.2)]) == [
+        ["今日は、新しいカメラの", "使い方について説明します。"]
+    ]
+
+
 def test_sentences_have_captions_of_their_own() -> None:
     assert lines([spoken("We shall not flag or fail. We shall go on to the end.")]) == [
         ["We shall not flag or fail."],
