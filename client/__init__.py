@@ -1,0 +1,24 @@
+"""A client of the transcription service: `Client` for programs, `transcribe` (in `client.cli`) for people."""
+
+from client.api import Client
+from client.errors import Foreign, NotAuthorized, Refused, SourceLost, Stopped, TranscribeError, Unreachable
+from client.models import File, Job, Options, Result, Source, Upload
+from client.watching import Watcher
+
+__all__ = [
+    "Client",
+    "File",
+    "Foreign",
+    "Job",
+    "NotAuthorized",
+    "Options",
+    "Refused",
+    "Result",
+    "Source",
+    "SourceLost",
+    "Stopped",
+    "TranscribeError",
+    "Unreachable",
+    "Upload",
+    "Watcher",
+]

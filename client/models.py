@@ -1,0 +1,143 @@
+"""What the API answers, and what a run comes to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+AWAITING = "awaiting_upload"
+FORMATS = ("txt", "srt", "vtt", "json", "tsv")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to transcribe. The server knows which models and languages there are; `model=None` takes its default."""
+
+    formats: tuple[str, ...] = ("txt", "srt")
+    language: str = "auto"
+    task: str = "transcribe"
+    model: str | None = None
+    prompt: str = ""
+
+    def body(self) -> dict[str, Any]:
+        """The options as the API takes them."""
+        model = {} if self.model is None else {"model": self.model}
+        options = {"formats": list(self.formats), "language": self.language, "task": self.task, "prompt": self.prompt}
+        return {**options, **model}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The HTTP request that stores a file when it is sent with the file as its body. Its URL is a secret."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> "Upload":
+        return cls(data["method"], data["url"], data["headers"])
+
+
+@dataclass(frozen=True)
+class File:
+    """File number `n` of a job. `output` is the path of its transcripts in the job's tree, without suffix."""
+
+    n: int
+    path: str
+    size: int
+    state: str
+    error: str | None
+    error_code: str | None
+    warnings: tuple[str, ...]
+    language: str | None
+    audio_seconds: float
+    percent: float
+    output: str
+    upload: Upload | None
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> "File":
+        error = data["error"] or {}
+        return cls(
+            n=data["n"],
+            path=data["path"],
+            size=data["size"],
+            state=data["state"],
+            error=error.get("message"),
+            error_code=error.get("code"),
+            warnings=tuple(data["warnings"]),
+            language=data["language"],
+            audio_seconds=data["audio_seconds"],
+            percent=data["percent"],
+            output=data["output"],
+            upload=Upload.parse(data["upload"]) if "upload" in data else None,
+        )
+
+    @property
+    def final(self) -> bool:
+        return self.state in ("succeeded", "failed")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it was when the server was asked, with all its files."""
+
+    id: str
+    state: str
+    error: str | None
+    formats: tuple[str, ...]
+    size: int
+    audio_seconds: float
+    percent: float
+    seconds_left: float | None
+    files: tuple[File, ...]
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> "Job":
+        return cls(
+            id=data["id"],
+            state=data["state"],
+            error=data["error"],
+            formats=tuple(data["options"]["formats"]),
+            size=data["size"],
+            audio_seconds=data["audio_seconds"],
+            percent=data["percent"],
+            seconds_left=data["seconds_left"],
+            files=tuple(map(File.parse, data["files"])),
+        )
+
+    @property
+    def final(self) -> bool:
+        return self.state in ("succeeded", "partial", "failed", "cancelled")
+
+    @property
+    def awaited(self) -> list[File]:
+        """The files that have not arrived."""
+        return [file for file in self.files if file.state == AWAITING]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A local file, and its path in the tree that is sent."""
+
+    local: Path
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one file: its transcripts by format, or why there are none.
+
+    `skipped` if there was nothing to do. `path` is the local file; for a job fetched without its sources, its path in
+    the job.
+    """
+
+    path: Path
+    error: str | None = None
+    transcripts: Mapping[str, Path] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    language: str | None = None
+    audio_seconds: float = 0
+    skipped: bool = False

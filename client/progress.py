@@ -1,0 +1,183 @@
+"""Shows how a run goes: bars on a terminal, plain lines elsewhere."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from client import text
+from client.models import AWAITING, File, Job, Source
+from client.watching import Watcher
+
+MOST_BARS = 6
+LABEL_WIDTH = 36
+BAR_WIDTH = 30
+LINE_SECONDS = 5.0
+AT_WORK = ("preparing", "transcribing")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A bar in words: what goes on, how far it is (0 to 1), and more about it."""
+
+    label: str
+    share: float
+    info: str
+
+
+class Progress(Watcher):
+    """What is known of a run; a context manager, which shows it while it lasts."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.RLock()
+        self._files = self._size = 0
+        self._files_arrived = self._size_arrived = 0
+        self._running: dict[Source, int] = {}
+        self._began = 0.0
+        self._jobs: Sequence[Job] = ()
+        self.ids: Sequence[str] = ()
+        self.ignored = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    @property
+    def is_sending(self) -> bool:
+        return self._files_arrived < self._files
+
+    def found(self, sources: int, size: int, ignored: int) -> None:
+        self.ignored = ignored
+        if sources:
+            others = f"; {text.count(ignored, 'other file')} ignored" if ignored else ""
+            self.note(f"Found {text.count(sources, 'file')} to transcribe, {text.size(size)}{others}.")
+
+    def created(self, ids: Sequence[str]) -> None:
+        self.ids = ids
+
+    def sending(self, files: int, size: int) -> None:
+        with self._lock:
+            self._files, self._size, self._began = files, size, time.monotonic()
+            self._files_arrived = self._size_arrived = 0
+            self._running = {}
+        self._changed()
+
+    def sent(self, source: Source, count: int) -> None:
+        with self._lock:
+            self._running[source] = count
+        self._changed()
+
+    def arrived(self, source: Source) -> None:
+        with self._lock:
+            self._running.pop(source, None)
+            self._files_arrived += 1
+            self._size_arrived += source.size
+        self._changed()
+
+    def transcribing(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
+        self._changed()
+
+    def note(self, message: str) -> None:
+        self._console.print(text.printable(message), markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+    def _changed(self) -> None:
+        """What is shown is out of date."""
+
+    def _overall(self) -> Row | None:
+        with self._lock:
+            if self.is_sending:
+                return self._upload()
+            return _transcription(self._jobs) if self._jobs else None
+
+    def _upload(self) -> Row:
+        size = self._size_arrived + sum(self._running.values())
+        share = size / self._size if self._size else self._files_arrived / self._files
+        info = f"{self._files_arrived:,} of {text.count(self._files, 'file')}, {text.size(self._size)}"
+        elapsed = time.monotonic() - self._began
+        if size and elapsed > 1:
+            left = text.duration((self._size - size) * elapsed / size)
+            info += f", {text.size(size / elapsed)}/s, {left} left"
+        return Row("Uploading", share, info)
+
+    def _details(self) -> list[Row]:
+        """The files at work, those begun first on top."""
+        with self._lock:
+            if self.is_sending:
+                return [_uploading(source, count) for source, count in self._running.items()]
+            return [_at_work(file) for job in self._jobs for file in job.files if file.state in AT_WORK]
+
+
+class Bars(Progress):
+    """For a terminal: the overall bar and a few of the files at work."""
+
+    def __enter__(self) -> Self:
+        self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=8, transient=True)
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        overall, details = self._overall(), self._details()
+        if overall is None:
+            return table
+        shown = details[:MOST_BARS]
+        for row in (overall, *shown):
+            label = row.label if row is overall else f"  {text.shortened(text.printable(row.label), LABEL_WIDTH)}"
+            bar = ProgressBar(total=1, completed=row.share, width=BAR_WIDTH)
+            table.add_row(Text(label), bar, f"{100 * row.share:3.0f}%", Text(row.info, no_wrap=True))
+        if len(details) > len(shown):
+            table.add_row(Text(f"  and {len(details) - len(shown):,} more at work"))
+        return table
+
+
+class Lines(Progress):
+    """For logs and pipes: a line now and then, without control characters."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._last = ("", time.monotonic())
+
+    def _changed(self) -> None:
+        with self._lock:
+            row = self._overall()
+            label, when = self._last
+            now = time.monotonic()
+            if row and (row.label != label or now - when > LINE_SECONDS):
+                self._last = (row.label, now)
+                self.note(f"{row.label}: {100 * row.share:.0f} %, {row.info}.")
+
+
+def _uploading(source: Source, count: int) -> Row:
+    return Row(source.path, count / source.size if source.size else 1, text.size(source.size))
+
+
+def _at_work(file: File) -> Row:
+    return Row(file.path, file.percent / 100, file.state)
+
+
+def _transcription(jobs: Sequence[Job]) -> Row:
+    size = sum(job.size for job in jobs)
+    share = sum(job.percent * job.size for job in jobs) / size / 100 if size else 0
+    files = [file for job in jobs for file in job.files]
+    ended = sum(file.final for file in files)
+    info = f"{ended:,} of {text.count(len(files), 'file')}"
+    left = [job.seconds_left for job in jobs if job.seconds_left]
+    if left:
+        info += f", about {text.duration(max(left))} left"
+    elif all(job.state in (AWAITING, "queued") for job in jobs):
+        info += ", waiting for the server to begin"
+    return Row("Transcribing", share, info)

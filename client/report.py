@@ -1,0 +1,133 @@
+"""What is said at the end of a run."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from client import text
+from client.errors import TranscribeError
+from client.models import Result
+from client.progress import Progress
+
+MOST_LISTED = 12
+SHORT_SECONDS = 300
+
+
+def done(console: Console, results: Sequence[Result], output: Path | None, seconds: float) -> None:
+    """Says where the transcripts are and, of a single short file, what it says."""
+    results = sorted(results, key=_order)
+    fresh = [result for result in results if not result.error and not result.skipped]
+    skipped = [result for result in results if result.skipped]
+    if fresh:
+        paths = [path for result in fresh for path in result.transcripts.values()]
+        head = f"Transcribed {text.count(len(fresh), 'file')} in {text.duration(seconds)}"
+        if len(paths) <= MOST_LISTED:
+            _say(console, f"{head}:", *(f"  {text.path(path)}" for path in paths))
+        else:
+            where = "beside their sources" if output is None else f"in {text.path(output)}"
+            _say(console, f"{head}. {text.count(len(paths), 'transcript')} are {where}.")
+    if skipped:
+        _say(
+            console, f"Skipped {text.count(len(skipped), 'file')} with transcripts already there (--force redoes them)."
+        )
+    for result in fresh:
+        for warning in result.warnings:
+            _say(console, f"Note on {text.path(result.path)}: {text.printable(warning)}")
+    if len(results) == len(fresh) == 1:
+        _tell(console, fresh[0])
+
+
+def failed(console: Console, results: Sequence[Result]) -> None:
+    """Lists the files without transcripts, with the reasons."""
+    errors = [
+        (text.path(result.path), text.printable(result.error)) for result in sorted(results, key=_order) if result.error
+    ]
+    if not errors:
+        return
+    _say(console, f"{text.count(len(errors), 'file')} failed:")
+    if not console.is_interactive:
+        _say(console, *(f"  {path}: {error}" for path, error in errors))
+        return
+    table = Table("File", "Reason", box=SIMPLE)
+    for path, error in errors:
+        table.add_row(Text(path, overflow="fold"), Text(error))
+    console.print(table)
+
+
+def _order(result: Result) -> tuple[Path, Path]:
+    """Folder by folder."""
+    return result.path.parent, result.path
+
+
+def nothing(console: Console, progress: Progress, paths: Sequence[Path]) -> None:
+    where = ", ".join(text.path(path) for path in paths)
+    others = f" ({text.count(progress.ignored, 'other file')} there)" if progress.ignored else ""
+    _say(console, f"Nothing to transcribe: there is no audio or video in {where}{others}.")
+
+
+def interrupted(console: Console, progress: Progress, context: click.Context) -> None:
+    """Says how to come back after Ctrl-C."""
+    if not progress.ids:
+        _say(console, "Stopped. No job was created.")
+        return
+    _say(console, "Stopped; not all files are sent." if progress.is_sending else "Stopped; the server goes on.")
+    _come_back(console, progress, context)
+
+
+def broken_off(console: Console, error: TranscribeError, progress: Progress, context: click.Context) -> None:
+    _say(console, f"Error: {text.printable(error)}")
+    if progress.ids:
+        _come_back(console, progress, context)
+
+
+def _come_back(console: Console, progress: Progress, context: click.Context) -> None:
+    _say(console, "To come back to it:", "", f"  {_command(context, progress.ids)}", "")
+
+
+def _tell(console: Console, result: Result) -> None:
+    path = result.transcripts.get("txt")
+    if path and result.audio_seconds <= SHORT_SECONDS:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        _say(console, "", *map(text.printable, lines))
+
+
+def _command(context: click.Context, ids: Iterable[str]) -> str:
+    """The present command line, with which these jobs are continued. A token in it is not shown."""
+    words = ["transcribe"]
+    for id in ids:
+        words += ["--job", id]
+    paths: list[str] = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = context.params.get(name)
+        if context.get_parameter_source(name) != ParameterSource.COMMANDLINE or name == "jobs":
+            continue
+        if name == "token":
+            words += ["--token", '"$TRANSCRIBE_TOKEN"']
+        elif name == "paths":
+            paths = [_quoted(str(path)) for path in context.params[name]]
+        elif isinstance(parameter, click.Option) and parameter.is_flag:
+            words.append(parameter.opts[-1])
+        else:
+            words += [parameter.opts[-1], _quoted(",".join(value) if isinstance(value, tuple) else str(value))]
+    separator = ["--"] if any(path.startswith("-") for path in paths) else []
+    return " ".join([*words, *separator, *paths])
+
+
+def _quoted(word: str) -> str:
+    """A word as the shell takes it."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + text.printable(word.replace("\\", "\\\\").replace("'", "\\'")) + "'"
+
+
+def _say(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)

@@ -1,0 +1,223 @@
+"""One run from files to transcripts: find, create jobs, send, follow, fetch."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePath
+from threading import Event
+from typing import TYPE_CHECKING
+
+from client import text, walking
+from client.errors import Refused, SourceLost, Stopped, TranscribeError
+from client.models import AWAITING, File, Job, Options, Result, Source
+from client.watching import Watcher
+from client.workers import Workers
+
+if TYPE_CHECKING:
+    from client.api import Client
+
+MOST_FILES = 1000
+AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Part:
+    """A job of the run: its files as they were first seen, and those of them that are here, by number."""
+
+    job: Job
+    sources: Mapping[int, Source]
+
+    @property
+    def to_send(self) -> list[File]:
+        return [file for file in self.job.awaited if file.n in self.sources]
+
+    def path(self, file: File) -> Path:
+        """What the user knows the file as."""
+        return self.sources[file.n].local if file.n in self.sources else Path(file.path)
+
+
+class Run:
+    def __init__(self, client: "Client", options: Options, output: Path | None, force: bool, watcher: Watcher) -> None:
+        self._client = client
+        self._options = options
+        self._output = output
+        self._force = force
+        self._watcher = watcher
+        self._parts: dict[str, Part] = {}
+        self._stems: dict[str, Path] = {}
+        self._stuck: list[str] = []
+
+    def new(self, paths: Sequence[Path]) -> Iterator[Result]:
+        """Transcribes what is found at `paths` in new jobs."""
+        found = walking.find(paths)
+        yield from found.unreadable
+        self._place({}, found.sources)
+        todo = []
+        for source in found.sources:
+            transcripts = self._transcripts(source.path, self._options.formats)
+            if not self._force and all(path.exists() for path in transcripts.values()):
+                yield Result(source.local, transcripts=transcripts, skipped=True)
+            else:
+                todo.append(source)
+        self._watcher.found(len(todo), _size(todo), found.ignored)
+        for start in range(0, len(todo), MOST_FILES):
+            yield from self._create(todo[start : start + MOST_FILES])
+        yield from self._send(list(self._parts))
+        yield from self._fetch()
+
+    def continued(self, ids: Sequence[str], paths: Sequence[Path]) -> Iterator[Result]:
+        """Sends what earlier jobs still await from `paths`, and fetches their transcripts."""
+        jobs = [self._client.job(id) for id in ids]
+        found = walking.find(paths)
+        here = {source.path: source for source in found.sources}
+        folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else Path()
+        others = [file.path for job in jobs for file in job.files if file.path not in here]
+        self._place({path: folder / _safe(path) for path in others}, found.sources)
+        for job in jobs:
+            sources = {file.n: here[file.path] for file in job.files if _is_here(file, here)}
+            self._parts[job.id] = Part(job, sources)
+        self._watcher.created(list(self._parts))
+        yield from self._send(list(self._parts))
+        yield from self._fetch()
+        if self._stuck:
+            raise TranscribeError("\n".join(self._stuck))
+
+    def _place(self, elsewhere: Mapping[str, Path], sources: Sequence[Source]) -> None:
+        """Decides where the transcripts of the files go, those here before those known from their job alone."""
+        wanted = {source.path: source.local for source in sources} | dict(elsewhere)
+        if self._output is not None:
+            wanted = {path: self._output / path for path in wanted}
+        stems = walking.stems(wanted.values(), [source.local for source in sources])
+        self._stems = dict(zip(wanted, stems, strict=True))
+
+    def _transcripts(self, path: str, formats: Iterable[str]) -> dict[str, Path]:
+        return {format: walking.transcript(self._stems[path], format) for format in formats}
+
+    def _create(self, sources: Sequence[Source]) -> Iterator[Result]:
+        """Creates a job, without the files that the server refuses."""
+        while sources:
+            try:
+                job = self._client.create_job([(source.path, source.size) for source in sources], self._options)
+            except Refused as refused:
+                wrong = refused.by_file()
+                if wrong is None:
+                    raise
+                yield from (Result(sources[n].local, reason) for n, reason in wrong.items())
+                sources = [source for n, source in enumerate(sources) if n not in wrong]
+            else:
+                self._parts[job.id] = Part(job, {file.n: sources[file.n] for file in job.files})
+                self._watcher.created(list(self._parts))
+                return
+
+    def _send(self, ids: Sequence[str]) -> Iterator[Result]:
+        sources = [self._parts[id].sources[file.n] for id in ids for file in self._parts[id].to_send]
+        if sources:
+            self._watcher.sending(len(sources), _size(sources))
+        for id in ids:
+            lost = self._upload(id, self._parts[id])
+            if lost:
+                yield from self._again_without(id, lost)
+
+    def _upload(self, id: str, part: Part) -> dict[int, str]:
+        """Sends the files of a job; returns why some are not there, by number."""
+        lost = {file.n: _missing(file) for file in part.job.awaited if file.n not in part.sources}
+        stop = Event()
+        with Workers(AT_ONCE) as workers:
+            try:
+                going = {workers.submit(self._upload_one, id, part, file, stop): file.n for file in part.to_send}
+                for future in as_completed(going):
+                    match future.exception():
+                        case SourceLost() | Refused() as error:
+                            lost[going[future]] = str(error)
+                            # The job can't start without it, so a file that is gone spares the others the way.
+                            if isinstance(error, SourceLost):
+                                stop.set()
+                        case None | Stopped():
+                            pass
+                        case error:
+                            raise error
+            finally:
+                stop.set()
+        return lost
+
+    def _upload_one(self, id: str, part: Part, file: File, stop: Event) -> None:
+        source = part.sources[file.n]
+        self._client.upload(id, file, source.local, sent=partial(self._watcher.sent, source), stop=stop)
+        self._watcher.arrived(source)
+
+    def _again_without(self, id: str, lost: Mapping[int, str]) -> Iterator[Result]:
+        """Reports the lost files, and sends the others in a new job, since a job starts only when all files are in."""
+        part = self._parts.pop(id)
+        yield from (Result(part.path(file), lost[file.n]) for file in part.job.files if file.n in lost)
+        others = [file for file in part.job.files if file.n not in lost]
+        if any(file.n not in part.sources for file in others):
+            self._stuck.append(
+                f"Job {id} can't start before {text.count(len(lost), 'file')} more of it arrived. "
+                "Name all the files and folders that it was created with."
+            )
+            return
+        sources = []
+        for source in (part.sources[file.n] for file in others):
+            try:
+                sources.append(replace(source, size=walking.readable_size(source.local)))
+            except OSError as error:
+                yield Result(source.local, f"It can't be read any more: {text.reason(error)}.")
+        if sources:
+            self._watcher.note(f"Sending the other {text.count(len(sources), 'file')} again as a new job.")
+            before = set(self._parts)
+            yield from self._create(sources)
+            yield from self._send([id for id in self._parts if id not in before])
+
+    def _fetch(self) -> Iterator[Result]:
+        """Follows the jobs to their ends, and writes each transcript as soon as it is there."""
+        latest = {id: part.job for id, part in self._parts.items()}
+        ended: set[tuple[str, int]] = set()
+        going: set[Future[Result]] = set()
+        with Workers(AT_ONCE) as workers:
+            for job in self._client.follow(*self._parts):
+                latest[job.id] = job
+                self._watcher.transcribing(list(latest.values()))
+                for file in job.files:
+                    if (file.final or job.final) and (job.id, file.n) not in ended:
+                        ended.add((job.id, file.n))
+                        going.add(workers.submit(self._finish, job, file))
+                done = {future for future in going if future.done()}
+                going -= done
+                yield from (future.result() for future in done)
+            yield from (future.result() for future in as_completed(going))
+
+    def _finish(self, job: Job, file: File) -> Result:
+        path = self._parts[job.id].path(file)
+        if file.state != "succeeded":
+            return Result(path, file.error or job.error or f"It was not transcribed: the job is {job.state}.")
+        transcripts = self._transcripts(file.path, job.formats)
+        for format, target in transcripts.items():
+            try:
+                if self._force or not target.exists():
+                    self._client.download(job.id, file.n, format, target)
+            except OSError as error:
+                return Result(path, f"{text.path(target)} can't be written: {text.reason(error)}.")
+            except Refused as error:
+                return Result(path, str(error))
+        return Result(path, None, transcripts, file.warnings, file.language, file.audio_seconds)
+
+
+def _size(sources: Iterable[Source]) -> int:
+    return sum(source.size for source in sources)
+
+
+def _is_here(file: File, here: Mapping[str, Source]) -> bool:
+    return file.path in here and (file.state != AWAITING or here[file.path].size == file.size)
+
+
+def _missing(file: File) -> str:
+    return f"The job awaits it with {text.count(file.size, 'byte')}, but it is not among the files given."
+
+
+def _safe(path: str) -> str:
+    """A path of the server's answer, which must not lead out of the folder that it is put in."""
+    parsed = PurePath(path)
+    if parsed.anchor or not parsed.parts or ".." in parsed.parts:
+        raise TranscribeError(f"The server names a file outside of the job's folder: {text.printable(path)}.")
+    return path

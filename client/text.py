@@ -1,0 +1,63 @@
+"""Values as people read them."""
+
+from pathlib import Path
+
+from rich.cells import cell_len
+
+
+def printable(text: object) -> str:
+    """Text without anything that a terminal would obey or choke on: control characters and bytes that are no text."""
+    return "".join(character if character.isprintable() else _escaped(character) for character in str(text))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def count(number: int, thing: str) -> str:
+    """`1 file`, `1,000 files`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def size(number: float) -> str:
+    """Bytes, such as `3.2 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Such as `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def shortened(text: str, width: int) -> str:
+    """The end of `text`, where paths differ, in at most `width` columns of a terminal."""
+    if cell_len(text) <= width:
+        return text
+    while cell_len(text) > width - 1:
+        text = text[1:]
+    return f"…{text}"
+
+
+def reason(error: OSError) -> str:
+    """Such as `No space left on device`."""
+    return error.strerror or type(error).__name__
+
+
+def path(path: Path) -> str:
+    """A path as it is best shown: relative to the current folder where it is below it."""
+    try:
+        return printable(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return printable(path)

@@ -1,0 +1,223 @@
+"""HTTP to one server: with the token to its API, without it to the presigned URLs that it hands out."""
+
+import json
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from client.errors import Foreign, NotAuthorized, Refused, Stopped, TranscribeError, Unreachable
+
+TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
+BUSY = {429, 503}
+TIMEOUT = httpx.Timeout(60, connect=10)
+FEWEST_ATTEMPTS = 5
+LONGEST_DELAY = 5.0
+
+
+class Retries:
+    """Back-off with jitter, until there were 5 attempts and `patience` seconds have passed since the first failure."""
+
+    def __init__(self, patience: float, stop: threading.Event | None = None) -> None:
+        self._patience = patience
+        self._stop = stop or threading.Event()
+        self._failures = 0
+        self._first = 0.0
+
+    def wait(self, error: Unreachable) -> None:
+        """Returns when it is time for another attempt. Raises `error` if there is to be none, or Stopped."""
+        self._failures += 1
+        if self._failures == 1:
+            self._first = time.monotonic()
+        late = self._failures >= FEWEST_ATTEMPTS and time.monotonic() - self._first > self._patience
+        if late or error.after > self._patience:
+            raise error
+        delay = min(LONGEST_DELAY, 0.25 * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311
+        if self._stop.wait(max(delay, error.after)):
+            raise Stopped
+
+
+class Transport:
+    """Safe to use from several threads at once.
+
+    A server that has answered before is asked again for `patience` seconds when it can't be reached; one that never
+    has is given up at once. `note` is told when that waiting begins and ends.
+    """
+
+    def __init__(self, server: str, token: str, patience: float, note: Callable[[str], None]) -> None:
+        self.server = _address(server)
+        self.patience = patience
+        self._api = httpx.Client(headers={"Authorization": f"Bearer {_header(token)}"}, timeout=TIMEOUT)
+        self._plain = httpx.Client(timeout=TIMEOUT)
+        self._note = note
+        self._lock = threading.Lock()
+        self._known = False
+        self._down = False
+
+    def close(self) -> None:
+        self._api.close()
+        self._plain.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        stop: threading.Event | None = None,
+    ) -> httpx.Response:
+        """Calls the API; a request with a `body` creates something and so is never sent twice."""
+        retries = Retries(self.patience, stop)
+        request = self._api.build_request(method, self.server + path, json=body, params=query)
+        while True:
+            try:
+                response = self._api.send(request)
+                self._raise_if_temporary(response)
+            except httpx.TransportError as error:
+                trouble = Unreachable(_diagnosis(error, self.server))
+                if not self._known or (body is not None and not isinstance(error, httpx.ConnectError)):
+                    raise trouble from None
+            except Unreachable as error:
+                trouble = error
+                if response.status_code not in BUSY and (not self._known or body is not None):
+                    raise
+            else:
+                self._answered()
+                return self._checked(response)
+            self.wait(retries, trouble)
+
+    def wait(self, retries: Retries, error: Unreachable) -> None:
+        """Waits for the next attempt, and lets the user know."""
+        with self._lock:
+            news, self._down = not self._down, True
+        if news:
+            self._note(f"{error} Trying again for {self.patience:.0f} seconds.")
+        retries.wait(error)
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], content: Iterable[bytes]) -> httpx.Response:
+        """Sends a body to a presigned URL. Raises Unreachable where another attempt may help."""
+        url = self.resolve(url)
+        try:
+            response = self._plain.request(method, url, headers=dict(headers), content=content)
+        except httpx.TransportError as error:
+            raise Unreachable(_diagnosis(error, _origin(url))) from None
+        # S3 answers 400 RequestTimeout, not 408, when the body came too slowly.
+        if response.status_code == 400 and b"RequestTimeout" in response.content:
+            raise Unreachable("The upload was too slow for the server.")
+        self._raise_if_temporary(response)
+        self._answered()
+        return response
+
+    def receive(self, url: str, write: Callable[[bytes], Any]) -> None:
+        """Gives `write` what a presigned URL holds, block by block. Raises Refused, or Unreachable as `send`."""
+        url = self.resolve(url)
+        try:
+            with self._plain.stream("GET", url) as response:
+                self._raise_if_temporary(response)
+                if response.status_code != HTTPStatus.OK:
+                    raise Refused(response.status_code, f"The download was answered with HTTP {response.status_code}.")
+                for block in response.iter_bytes():
+                    write(block)
+        except httpx.TransportError as error:
+            raise Unreachable(_diagnosis(error, _origin(url))) from None
+        self._answered()
+
+    def resolve(self, url: str) -> str:
+        """A URL of the server's answers, which may be absolute or a path below the server's address."""
+        return self.server + url if url.startswith("/") and not url.startswith("//") else url
+
+    def _raise_if_temporary(self, response: httpx.Response) -> None:
+        if response.status_code in TEMPORARY:
+            after = response.headers.get("Retry-After", "")
+            said = refusal(response) or f"The server answers '{response.status_code} {response.reason_phrase}'."
+            raise Unreachable(str(said), float(after) if after.isdigit() else 0)
+
+    def _answered(self) -> None:
+        with self._lock:
+            news, self._down, self._known = self._down, False, True
+        if news:
+            self._note("The server answers again.")
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        if response.is_success or response.is_redirect:
+            return response
+        refused = refusal(response)
+        # API Gateway itself answers 403, without a problem document, where the authorizer says no.
+        if response.status_code == HTTPStatus.UNAUTHORIZED or (
+            response.status_code == HTTPStatus.FORBIDDEN and refused is None
+        ):
+            raise NotAuthorized(
+                "The server does not take the token. Set TRANSCRIBE_TOKEN or --token to a valid one of this server."
+            )
+        raise refused or self.foreign(response)
+
+    def foreign(self, response: httpx.Response) -> Foreign:
+        """What to say of an answer that no transcription service gives."""
+        location = response.headers.get("Location", "")
+        hint = f" It sends on to {_origin(location)}." if location.startswith("http") else ""
+        status = f"{response.status_code} {response.reason_phrase}"
+        message = f"{self.server} does not answer like a transcription service ({status}).{hint}"
+        return Foreign(f"{message} Check TRANSCRIBE_SERVER or --server.")
+
+
+def refusal(response: httpx.Response) -> Refused | None:
+    """The problem document (RFC 9457) of an answer, `None` if there is none."""
+    try:
+        problem = json.loads(response.content)
+        fields = [(error["field"], error["message"]) for error in problem.get("errors", [])]
+        return Refused(response.status_code, problem["detail"], fields)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _address(server: str) -> str:
+    try:
+        url = httpx.URL(server.rstrip("/"))
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query or url.fragment:
+        raise TranscribeError(f"The server must be an address such as http://127.0.0.1:8000, not {server!r}.")
+    return str(url).rstrip("/")
+
+
+def _header(token: str) -> str:
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise NotAuthorized("The token is empty or holds characters that no token has. Copy it again.")
+    return token
+
+
+def _origin(url: str) -> str:
+    """What may be shown of a presigned URL."""
+    parsed = httpx.URL(url)
+    return f"{parsed.scheme}://{parsed.netloc.decode()}"
+
+
+def _diagnosis(error: httpx.TransportError, server: str) -> str:
+    host = httpx.URL(server).host
+    causes = _causes(error)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return f"The name {host} is not known (DNS). Check the address and the network."
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"The certificate of {server} is not trusted: {cause.verify_message}."
+        if isinstance(cause, ssl.SSLError):
+            return f"No secure connection to {server} (TLS: {cause.reason or cause}). Is it http:// instead?"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return f"Nothing answers at {server} (connection refused). Is the server running?"
+    if isinstance(error, httpx.TimeoutException):
+        return f"{server} does not answer in time."
+    return f"The connection to {server} failed: {error or type(error).__name__}."
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    causes = []
+    while error is not None and error not in causes:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    return causes
