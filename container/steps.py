@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,8 +28,18 @@ from container.vad import SpeechDetector
 logger = logging.getLogger(__name__)
 
 FILES_PAGE = 1000
+# Seconds to keep back for storing what was recognised last.
+MARGIN = 10.0
 SEGMENTS = TypeAdapter(list[Segment])
 BATCHES = TypeAdapter(list[Batch])
+
+
+class OutOfTime(Exception):
+    """A step stopped before its time was up. Run again, it goes on where it stopped."""
+
+
+def unlimited() -> float:
+    return math.inf
 
 
 @dataclass(frozen=True)
@@ -95,21 +106,30 @@ class Steps:
         self.objects.put(keys.batches(job_id), BATCHES.dump_json(batches))
         return batches
 
-    def transcribe(self, job_id: str, batch: Batch) -> None:
-        """Recognises the chunks of a batch that have no result yet."""
+    def transcribe(self, job_id: str, batch: Batch, time_left: Callable[[], float] = unlimited) -> float:
+        """Recognises the chunks of a batch that have no result yet; returns how many seconds of audio they were.
+
+        Raises OutOfTime when the next chunk might take longer than the seconds that `time_left` gives.
+        """
         job = self._job(job_id)
         audios: dict[int, Audio] = {}
+        slowest = done = 0.0
         for item in batch.chunks:
             key = keys.chunk(job_id, item.file, item.index)
             if self.objects.size(key) is not None:
                 continue
+            if time_left() < slowest + MARGIN:
+                raise OutOfTime(f"stopped before chunk {item.index} of file {item.file}")
+            started = time.monotonic()
             if item.file not in audios:
                 audios[item.file] = self._audio(job_id, item.file)
             audio = audios[item.file]
             segments = self._recognise(job, item.file, audio, audio.chunks[item.index])
             self.objects.put(key, SEGMENTS.dump_json(segments))
             self.records.add_speech_done(job_id, item.file, item.seconds)
+            slowest, done = max(slowest, time.monotonic() - started), done + item.seconds
             logger.info("transcribed chunk %d of file %d of job %s", item.index, item.file, job_id)
+        return done
 
     def merge(self, job_id: str, n: int) -> None:
         """Stitches a file's chunks together and writes its transcripts, the JSON last."""
