@@ -39,15 +39,17 @@ Its API is at /jobs: send a bearer token, and start with POST /jobs.
 def application(service: Service, objects: DiskObjects) -> Starlette:
     """The API, working through `service`, and the objects it hands out URLs for."""
     platform.provide(service)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", _welcome),
             Route(f"{signing.PATH}{{key:path}}", Transfers(objects, service.object_created)),
-            Route("/{path:path}", Gateway(api)),
         ],
         middleware=[Middleware(_Requests)],
         exception_handlers=problems.HANDLERS,
     )
+    app.router.redirect_slashes = False
+    app.router.default = Gateway(api)
+    return app
 
 
 def serve(app: ASGIApp, host: str, port: int, announce: Callable[[str], None]) -> None:
