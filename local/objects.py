@@ -1,5 +1,6 @@
 """Objects as files below one folder."""
 
+import contextlib
 import errno
 import os
 import secrets
@@ -43,22 +44,20 @@ class Draft:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # closing tries once more to write what did not fit
+            self._file.close()
         self._temporary.unlink(missing_ok=True)
 
     def write(self, data: bytes | bytearray) -> None:
         """Appends. Raises DiskFull."""
-        try:
+        with _disk_full():
             self._file.write(data)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull from None
-            raise
 
     def publish(self, overwrite: bool) -> None:
-        """Raises FileExistsError if there is an object already that must not be overwritten."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Raises DiskFull, and FileExistsError if there is an object already that must not be overwritten."""
+        with _disk_full():
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self._target.parent.mkdir(parents=True, exist_ok=True)
         if overwrite:
             self._temporary.replace(self._target)
@@ -182,6 +181,16 @@ def _checked(key: str) -> str:
     if f"{kind}/" not in KINDS or "\0" in key or any(part in ("", ".", "..") for part in rest.split("/")):
         raise ValueError(f"{key!r} is not the key of an object")
     return key
+
+
+@contextlib.contextmanager
+def _disk_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskFull from None
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -51,7 +51,7 @@ class SQLiteRecords:
     """`chalicelib.ports.Records` in the file `path`, for any number of threads and processes at once.
 
     Write-ahead log, so that reading never waits for writing. `synchronous=FULL`: what a caller has been told (a job was
-    created, an upload arrived) must outlive a power cut, and a commit costs one fsync, here 0.2 ms.
+    created, an upload arrived) must outlive a power cut, and commits are few enough for an fsync each.
 
     Raises NewerRecords.
     """

@@ -1,5 +1,6 @@
 """What every adapter of the Objects port keeps to, and what the disk's own does besides."""
 
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -211,6 +212,19 @@ def test_room_is_asked_for_before(disk_objects: DiskObjects) -> None:
     disk_objects.require_room(1)
     with pytest.raises(DiskFull):
         disk_objects.require_room(10**15)
+
+
+def test_a_draft_that_does_not_fit_leaves_nothing(disk_objects: DiskObjects) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size, limit in ((1_500_000, 1_000_000), (3000, 2000)):  # more than is buffered, and less
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+            with pytest.raises(DiskFull):
+                disk_objects.put(keys.upload(JOB, "a.mp4"), bytes(size))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert disk_objects.size(keys.upload(JOB, "a.mp4")) is None
+        assert list((disk_objects.root / "tmp").iterdir()) == []
 
 
 def test_urls_are_had_within_a_request_only(disk_objects: DiskObjects) -> None:
