@@ -49,7 +49,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
     layout = this_machine(model_size)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _sole_user(data):
-        workplace = Workplace(data, models, _secret(data / "secret"), layout.processes, layout.threads)
+        workplace = Workplace(data, models, _secret(data / "secret"), layout.recognisers, layout.threads)
         executor = Executor(workplace)
         installed = {name: catalogue.is_multilingual(name, models) for name in catalogue.installed(models)}
         objects, records = workplace.objects(), workplace.records()

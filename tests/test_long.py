@@ -69,9 +69,9 @@ def bare_seconds(sound: Path, models: Path) -> float:
     layout = this_machine(catalogue.path("tiny.en", models).stat().st_size)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        layout.processes, context, _load, (catalogue.path("tiny.en", models), layout.threads)
+        layout.recognisers, context, _load, (catalogue.path("tiny.en", models), layout.threads)
     ) as pool:
-        list(pool.map(time.sleep, [0.5] * layout.processes))
+        list(pool.map(time.sleep, [0.5] * layout.recognisers))
         began = time.monotonic()
         list(pool.map(_recognise, chunks))
         return time.monotonic() - began

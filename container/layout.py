@@ -1,0 +1,26 @@
+"""How many recognisers, with how many threads each, suit some processors and memory."""
+
+from dataclasses import dataclass
+
+# Measured resident size of a recogniser: its weights, as much again for buffers, and the libraries (docs/benchmarks.md).
+LIBRARY_BYTES = 200 * 2**20
+MODEL_FACTOR = 2.5
+MEMORY_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`recognisers` side by side, each with `threads` of its own."""
+
+    recognisers: int
+    threads: int
+
+
+def layout(cpus: int, memory: int, model_size: int) -> Layout:
+    """One recogniser per processor, since whisper.cpp scales better over models than over threads, as far as memory goes.
+
+    `memory` and `model_size` are bytes. Processors that memory leaves without a recogniser become threads.
+    """
+    affordable = int(MEMORY_SHARE * memory / (MODEL_FACTOR * model_size + LIBRARY_BYTES))
+    recognisers = max(1, min(cpus, affordable))
+    return Layout(recognisers, max(1, cpus // recognisers))
