@@ -1,16 +1,30 @@
 """The HTTP API. Each route is one call deep: the use cases are in `chalicelib.service`."""
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from chalice.app import AuthRequest, AuthResponse, Chalice, Request, Response
+from chalice.app import AuthRequest, AuthResponse, Chalice, CloudWatchEvent, Request, Response, S3Event
 
-from chalicelib import errors, platform
+from chalicelib import errors, inbox, keys, platform
+from chalicelib.aws.events import objects_created
 from chalicelib.errors import Problem
 
 app = Chalice(app_name="transcribe")
+
+# Needed where events are subscribed to, which is `chalice deploy` alone; it finds no bucket of this name.
+MEDIA_BUCKET = os.environ.get("MEDIA_BUCKET", "MEDIA_BUCKET-is-not-set")
+CREATED = ["s3:ObjectCreated:*"]
+EXECUTION_ENDED = {
+    "source": ["aws.states"],
+    "detail-type": ["Step Functions Execution Status Change"],
+    "detail": {
+        "stateMachineArn": [os.environ.get("STATE_MACHINE_ARN", "STATE_MACHINE_ARN-is-not-set")],
+        "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+    },
+}
 
 
 @app.authorizer(ttl_seconds=60)
@@ -80,6 +94,23 @@ def renew_upload(job_id: str, n: str) -> Any:
 def get_transcript(job_id: str, n: str) -> Any:
     url = platform.service().transcript_url(_owner(), job_id, n, _query("format"))
     return Response("", {"Location": url, "Content-Type": "text/plain"}, HTTPStatus.FOUND)
+
+
+@app.on_s3_event(MEDIA_BUCKET, CREATED, prefix=keys.UPLOADS)
+def object_created(event: S3Event) -> None:
+    for created in objects_created(event.to_dict()):
+        platform.service().object_created(created.key, created.size)
+
+
+@app.on_s3_event(MEDIA_BUCKET, CREATED, prefix=keys.INBOX, suffix=f"/{keys.DONE}")
+def folder_done(event: S3Event) -> None:
+    for created in objects_created(event.to_dict()):
+        inbox.folder_done(platform.service(), created.key, created.time, created.version)
+
+
+@app.on_cw_event(EXECUTION_ENDED)
+def execution_ended(event: CloudWatchEvent) -> None:
+    platform.service().execution_ended(event.detail["name"], event.detail["status"])
 
 
 def _request() -> Request:

@@ -1,5 +1,7 @@
 """Job ids: sortable by time, impossible to guess, safe in URLs, paths and execution names."""
 
+import hashlib
+import json
 import secrets
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
@@ -7,9 +9,19 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 
 def job_id(now: float) -> str:
     """A ULID in lower case: 48 bits of milliseconds since 1970 and 80 random bits, 26 characters."""
-    number = int(now * 1000) << 80 | secrets.randbits(80)
-    return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return _ulid(now, secrets.randbits(80))
+
+
+def event_job_id(time: float, *event: str) -> str:
+    """The id of the job that an event gives rise to, the same whenever the event is told again."""
+    digest = hashlib.sha256(json.dumps(event).encode()).digest()
+    return _ulid(time, int.from_bytes(digest[:10]))
 
 
 def is_job_id(text: str) -> bool:
     return len(text) == 26 and all(character in ALPHABET for character in text)
+
+
+def _ulid(time: float, tail: int) -> str:
+    number = int(time * 1000) << 80 | tail
+    return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chalicelib import languages
+from chalicelib import keys, languages
 
 MAX_FILES = 1000
 # An S3 key has at most 1,024 bytes, and `transcripts/<job>/`, a suffix and a counter come on top of the path.
@@ -137,6 +137,7 @@ class FileError(BaseModel):
 class MediaFile(BaseModel):
     """File number `n` of a job. `output` is the path of its transcripts, without suffix.
 
+    `stored_as` is the key of its object where that is not the one to which a job's files are uploaded.
     `speech_seconds` of `audio_seconds` are to be recognised, `speech_seconds_done` of them are.
     """
 
@@ -152,6 +153,11 @@ class MediaFile(BaseModel):
     audio_seconds: float = 0
     speech_seconds: float = 0
     speech_seconds_done: float = 0
+    stored_as: str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.stored_as or keys.upload(self.job, self.path)
 
 
 class Job(BaseModel):

@@ -1,8 +1,10 @@
 """Names of the objects. The first part of a key tells what an object is, and so which bucket holds it."""
 
 UPLOADS = "uploads/"
+INBOX = "inbox/"
 TRANSCRIPTS = "transcripts/"
 WORK = "work/"
+DONE = "done.txt"
 
 
 def upload(job: str, path: str) -> str:
@@ -15,6 +17,19 @@ def parse_upload(key: str) -> tuple[str, str] | None:
         return None
     job, slash, path = key.removeprefix(UPLOADS).partition("/")
     return (job, path) if job and slash and path else None
+
+
+def drop_in(name: str) -> str:
+    """The prefix of all that lies in a drop-in folder."""
+    return f"{INBOX}{name}/"
+
+
+def parse_done(key: str) -> str | None:
+    """The name of the drop-in folder that is complete now that there is an object `key`, `None` for any other key."""
+    if not key.startswith(INBOX):
+        return None
+    name, _, rest = key.removeprefix(INBOX).partition("/")
+    return name if name and rest == DONE else None
 
 
 def transcript(job: str, output: str, format: str) -> str:

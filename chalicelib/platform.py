@@ -1,5 +1,8 @@
-"""The one service of this process: the local platform provides its own; elsewhere it is built on first use."""
+"""The one service of this process: the local platform provides its own; on AWS it is built on first use."""
 
+import os
+
+from chalicelib.aws import environment
 from chalicelib.service import Service
 
 _provided: list[Service] = []
@@ -11,6 +14,11 @@ def provide(service: Service) -> None:
 
 
 def service() -> Service:
+    """Raises SettingError if none was provided and the environment is not that of a function on AWS."""
     if not _provided:
-        raise RuntimeError("No platform has provided a service: start the API with `transcriber serve`.")
+        environment.require(os.environ, *environment.API)
+        # Only now: one machine has no boto3, and a slow import would be part of every cold start.
+        from chalicelib.aws import platform
+
+        provide(platform.service(os.environ))
     return _provided[0]

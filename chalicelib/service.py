@@ -28,6 +28,12 @@ from chalicelib.settings import Settings
 PAGE = 100
 FILES_PAGE = 1000
 
+EXECUTION_ENDS = {
+    "FAILED": "The transcription failed through a fault on our side. Send the files again in a new job.",
+    "TIMED_OUT": "The transcription did not end in the time it may take. Send the files again in smaller jobs.",
+    "ABORTED": "The transcription was stopped by the operator of this service. Send the files again in a new job.",
+}
+
 
 @dataclass(frozen=True)
 class Service:
@@ -129,6 +135,15 @@ class Service:
         if self.records.change_job(job_id, waiting, {"state": JobState.QUEUED}):
             self.workflow.start(job_id)
 
+    def execution_ended(self, job_id: str, status: str) -> None:
+        """Takes note that a job's workflow did not come to its own end, with a status of `EXECUTION_ENDS`.
+
+        A workflow that fails by itself has told why before, and that stays.
+        """
+        unfinished = (JobState.QUEUED, JobState.RUNNING)
+        failed = {"state": JobState.FAILED, "error": EXECUTION_ENDS[status], "finished_at": self.clock()}
+        self.records.change_job(job_id, unfinished, failed)
+
     def _arrived(self, file: MediaFile, size: int) -> None:
         if size == file.size:
             self.records.move_file(file, FileState.UPLOADED)
@@ -195,8 +210,7 @@ class Service:
         return {**views.file(file, list(job.options.formats)), "upload": self._upload(file)}
 
     def _upload(self, file: MediaFile) -> dict[str, Any]:
-        key = keys.upload(file.job, file.path)
-        return views.upload(self.objects.presign_put(key, file.size, self.settings.url_seconds))
+        return views.upload(self.objects.presign_put(file.key, file.size, self.settings.url_seconds))
 
 
 def _number(text: str) -> int | None:

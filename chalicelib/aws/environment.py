@@ -1,0 +1,64 @@
+"""What the functions on AWS are told by their environment."""
+
+from collections.abc import Mapping
+
+from chalicelib.settings import Settings
+
+Environment = Mapping[str, str]
+
+API = ("MEDIA_BUCKET", "TRANSCRIPTS_BUCKET", "TABLE", "STATE_MACHINE_ARN", "MODELS")
+"""The variables that the functions of the API cannot do without."""
+
+DAY_SECONDS = 24 * 3600
+# What S3 takes in one PUT.
+LARGEST_FILE = 5 * 2**30
+KINDS = {"english": False, "multilingual": True}
+
+
+class SettingError(Exception):
+    """A variable of the environment is missing or wrong."""
+
+
+def require(environment: Environment, *names: str) -> None:
+    """Raises SettingError if a variable is not there or empty."""
+    missing = [name for name in names if not environment.get(name)]
+    if missing:
+        raise SettingError(
+            f"Not set in the environment: {', '.join(missing)}. On AWS, `make deploy` sets what the stack has made: in "
+            ".chalice/config.json for the API, in infrastructure.yaml for the steps. On one machine, start the service "
+            "with `transcriber serve`."
+        )
+
+
+def settings(environment: Environment) -> Settings:
+    """MODELS names the models in the image and their kinds, as in `tiny.en:english,base:multilingual`.
+
+    DEFAULT_MODEL is one of them, or else the first is. Raises SettingError.
+    """
+    require(environment, "MODELS")
+    models = _models(environment["MODELS"])
+    default = environment.get("DEFAULT_MODEL") or next(iter(models))
+    if default not in models:
+        raise SettingError(f"DEFAULT_MODEL is {default!r}, which MODELS does not name: {', '.join(models)}.")
+    return Settings(models=models, default_model=default, largest_file=LARGEST_FILE)
+
+
+def keep_seconds(environment: Environment) -> float | None:
+    """How long jobs are kept: RETENTION_DAYS, `None` for ever. Raises SettingError."""
+    days = environment.get("RETENTION_DAYS")
+    if not days:
+        return None
+    if not (days.isascii() and days.isdigit()):
+        raise SettingError(f"RETENTION_DAYS is {days!r}, and should be a whole number.")
+    return DAY_SECONDS * int(days)
+
+
+def _models(text: str) -> dict[str, bool]:
+    models = {}
+    for entry in text.split(","):
+        name, _, kind = entry.strip().partition(":")
+        if not name or kind not in KINDS:
+            example = "tiny.en:english,base:multilingual"
+            raise SettingError(f"MODELS is {text!r}, and should name models with their kinds, as in {example!r}.")
+        models[name] = KINDS[kind]
+    return models

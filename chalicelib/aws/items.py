@@ -1,0 +1,95 @@
+"""Models as items of DynamoDB, and changes of them as update expressions."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from typing import Any, TypeVar
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+Model = TypeVar("Model", bound=BaseModel)
+Item = dict[str, Any]
+"""Attributes by name. Plain, their numbers are `int` and `Decimal`; encoded, each is as in `{"N": "1.5"}`."""
+
+SUMS = ("audio_seconds", "speech_seconds", "speech_seconds_done")
+"""The fields of a file whose sums its job has."""
+
+# As exact as DynamoDB's numbers; the shortest decimal of a float, which JSON writes, has 17 digits.
+_exactly = Context(prec=38)
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+@dataclass(frozen=True)
+class Update:
+    """An update expression with the names and (plain) values it speaks of."""
+
+    expression: str
+    names: Mapping[str, str]
+    values: Mapping[str, Any]
+
+    def request(self, condition: str, values: Mapping[str, Any] = {}, names: Mapping[str, str] = {}) -> Item:
+        """The parameters of an update made if `condition` is met, which may speak of more values and names."""
+        return {
+            "UpdateExpression": self.expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {**self.names, **names},
+            "ExpressionAttributeValues": encoded({**self.values, **values}),
+        }
+
+
+def encoded(item: Mapping[str, Any]) -> Item:
+    return {name: _serialize(value) for name, value in item.items()}
+
+
+def decoded(item: Mapping[str, Any]) -> Item:
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+def document(model: BaseModel) -> Item:
+    """The model's fields, plain, without those that are `None`."""
+    return _plain(model.model_dump_json(exclude_none=True))
+
+
+def changed(model: type[BaseModel], changes: Mapping[str, Any]) -> Item:
+    """`changes` of fields of `model`, plain. Raises ValueError if there is no such field."""
+    unknown = changes.keys() - model.model_fields.keys()
+    if unknown:
+        raise ValueError(f"{model.__name__} has no field {', '.join(sorted(unknown))}")
+    return _plain(to_json(changes))
+
+
+def setting(changes: Item) -> Update:
+    """Sets attributes: `#<name>` are their names, `:<name>` their new values."""
+    return Update(
+        "SET " + ", ".join(f"#{name} = :{name}" for name in changes),
+        {f"#{name}": name for name in changes},
+        {f":{name}": value for name, value in changes.items()},
+    )
+
+
+def totalling(before: Item, changes: Item) -> Update:
+    """Takes the changes of a file, its state among them, over into the counts and sums of its job."""
+    counts = Counter({changes["state"]: 1})
+    counts[before["state"]] -= 1
+    counting = (f"counts.#{state} = if_not_exists(counts.#{state}, :zero) + :{state}" for state in counts)
+    sums = {name: _exactly.subtract(Decimal(changes[name]), before[name]) for name in SUMS if name in changes}
+    adding = " ADD " + ", ".join(f"{name} :{name}" for name in sums) if sums else ""
+    return Update(
+        f"SET {', '.join(counting)}{adding}",
+        {f"#{state}": state for state in counts},
+        {":zero": 0, **{f":{name}": change for name, change in {**counts, **sums}.items()}},
+    )
+
+
+def adding(name: str, amount: float) -> Update:
+    return Update(f"ADD #{name} :{name}", {f"#{name}": name}, {f":{name}": Decimal(repr(amount))})
+
+
+def _plain(document: str | bytes) -> Item:
+    item: Item = json.loads(document, parse_float=Decimal)
+    return item

@@ -1,0 +1,252 @@
+"""Jobs, files and tokens in one DynamoDB table.
+
+| item                      | pk              | sk                               |
+|---------------------------|-----------------|----------------------------------|
+| job                       | `job#<id>`      | `job`                            |
+| file `n` of a job         | `job#<id>`      | `file#<n>`, with leading zeros   |
+| that a job is of an owner | `owner#<owner>` | `<job id>`: so they sort by time |
+| token                     | `token#<id>`    | `token`                          |
+
+The other attributes are the fields of the models; `expires` is the table's time to live, in seconds since 1970. The
+local secondary index `by_path` (`pk`, `path`) has the keys of files. Every read is consistent.
+"""
+
+import itertools
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.items import SUMS, Item, Model, adding, changed, decoded, document, encoded, setting, totalling
+from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+
+BY_PATH = "by_path"
+# What DynamoDB takes in one transaction, and looks up in one batch.
+TRANSACTION_ITEMS = 100
+BATCH_KEYS = 100
+FILE_DIGITS = 8
+MAX_KEY_BYTES = 2048
+
+LOST = {"ConditionalCheckFailedException", "ConditionalCheckFailed"}
+# Another writer is at the same item, or the table has to grow. (boto3 tries again by itself where a whole request is
+# throttled, but not where one item is the reason for giving up a transaction.)
+CONTENDED = {"TransactionConflictException", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+PATIENCE_SECONDS = 20.0
+SHORTEST_PAUSE = 0.02
+LONGEST_PAUSE = 1.0
+
+
+class JobExists(Exception):
+    """A job of this id is recorded already."""
+
+
+@dataclass(frozen=True)
+class DynamoRecords:
+    """`chalicelib.ports.Records` in the table named `table`, for any number of functions at once.
+
+    `client` is boto3's for DynamoDB. What belongs to a job expires `keep_seconds` after the job was created, `None` for
+    never.
+    """
+
+    client: Any
+    table: str
+    keep_seconds: float | None = None
+
+    def add_job(self, job: Job, files: Iterable[MediaFile]) -> None:
+        """Raises JobExists. The job itself comes last, and until then none of it is seen.
+
+        So what a crash leaves behind is harmless: another attempt overwrites it, and it expires. The files are written
+        only while there is no job, so that an attempt that comes late does not undo what became of them.
+        """
+        expires = None if self.keep_seconds is None else job.created_at + self.keep_seconds
+        no_job = {"ConditionExpression": "attribute_not_exists(pk)"}
+        puts = ({"Put": self._put(_file_key(job.id, file.n), document(file), expires)} for file in files)
+        while page := list(itertools.islice(puts, TRANSACTION_ITEMS - 1)):
+            self._add(job.id, [{"ConditionCheck": {**self._at(_job_key(job.id)), **no_job}}, *page])
+        new = {**self._put(_job_key(job.id), document(job), expires), **no_job}
+        self._add(job.id, [{"Put": new}, {"Put": self._put(_owned_key(job.owner, job.id), {}, expires)}])
+
+    def job(self, id: str) -> Job | None:
+        return self._get(Job, _job_key(id))
+
+    def jobs(self, owner: str, limit: int, before: str | None = None) -> list[Job]:
+        jobs: list[Job] = []
+        while wanted := limit - len(jobs):
+            ids = self._ids(owner, wanted, before)
+            found = self._jobs(ids)
+            # A job and its place in this list need not expire at the same moment.
+            jobs += [found[id] for id in ids if id in found]
+            if len(ids) < wanted:
+                break
+            before = ids[-1]
+        return jobs
+
+    def change_job(self, id: str, when: Iterable[JobState], changes: Mapping[str, Any]) -> Job | None:
+        states = {f":when{number}": str(state) for number, state in enumerate(when)}
+        update = setting(changed(Job, changes))
+        request = update.request(f"#state IN ({', '.join(states)})", states, {"#state": "state"})
+        answer = self._insist(self.client.update_item, **self._at(_job_key(id)), **request, ReturnValues="ALL_NEW")
+        return None if answer is None else Job.model_validate(decoded(answer["Attributes"]))
+
+    def file(self, job: str, n: int) -> MediaFile | None:
+        return self._get(MediaFile, _file_key(job, n))
+
+    def file_by_path(self, job: str, path: str) -> MediaFile | None:
+        condition = "pk = :pk AND #path = :path"
+        values = {":pk": _job_key(job)["pk"], ":path": path}
+        names = {"ExpressionAttributeNames": {"#path": "path"}}
+        found = list(self._query(condition, values, 1, IndexName=BY_PATH, **names))
+        return self._get(MediaFile, {"pk": found[0]["pk"], "sk": found[0]["sk"]}) if found else None
+
+    def files(self, job: str, limit: int, after: int = -1) -> list[MediaFile]:
+        first = _file_key(job, after + 1)
+        values = {":pk": first["pk"], ":first": first["sk"], ":last": "file#~"}
+        found = self._query("pk = :pk AND sk BETWEEN :first AND :last", values, limit)
+        return [MediaFile.model_validate(item) for item in found]
+
+    def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
+        key = _file_key(file.job, file.n)
+        changes = changed(MediaFile, {**changes, "state": to})
+        while (recorded := self._item(key)) is not None and recorded["state"] == file.state:
+            # The job's sums follow from the file's, which therefore must still be what has been read.
+            basis = {name: recorded[name] for name in ("state", *SUMS) if name in changes}
+            condition = " AND ".join(f"#{name} = :was_{name}" for name in basis)
+            moved = setting(changes).request(condition, {f":was_{name}": value for name, value in basis.items()})
+            counted = totalling(recorded, changes).request("attribute_exists(pk)")
+            updates = [
+                {"Update": {**self._at(key), **moved}},
+                {"Update": {**self._at(_job_key(file.job)), **counted}},
+            ]
+            if self._insist(self.client.transact_write_items, TransactItems=updates) is not None:
+                return self.job(file.job)
+        return None
+
+    def add_speech_done(self, job: str, n: int, seconds: float) -> None:
+        # No transaction: hundreds of functions report to one job at once. Plain updates of an item wait for each other,
+        # where transactions cancel each other.
+        update = adding("speech_seconds_done", seconds).request("attribute_exists(pk)")
+        for key in (_file_key(job, n), _job_key(job)):
+            if self._insist(self.client.update_item, **self._at(key), **update) is None:
+                return
+
+    def add_token(self, token: Token) -> None:
+        self.client.put_item(**self._put(_token_key(token.id), document(token), token.expires_at))
+
+    def token(self, id: str) -> Token | None:
+        return self._get(Token, _token_key(id))
+
+    def _add(self, job_id: str, actions: list[Item]) -> None:
+        if self._insist(self.client.transact_write_items, TransactItems=actions) is None:
+            raise JobExists(job_id)
+
+    def _ids(self, owner: str, limit: int, before: str | None) -> list[str]:
+        """Ids of the owner's jobs, newest first, from the one after `before`."""
+        condition, values = "pk = :pk", {":pk": _owned_key(owner, "")["pk"]}
+        if before is not None:
+            condition, values = f"{condition} AND sk < :before", {**values, ":before": before}
+        return [item["sk"] for item in self._query(condition, values, limit, ScanIndexForward=False)]
+
+    def _jobs(self, ids: list[str]) -> dict[str, Job]:
+        found: dict[str, Job] = {}
+        keys = [encoded(_job_key(id)) for id in ids]
+        pauses = _pauses()
+        while keys:
+            request = {self.table: {"Keys": keys[:BATCH_KEYS], "ConsistentRead": True}}
+            answer = self.client.batch_get_item(RequestItems=request)
+            jobs = [Job.model_validate(decoded(item)) for item in answer["Responses"][self.table]]
+            found |= {job.id: job for job in jobs}
+            left_out = answer["UnprocessedKeys"].get(self.table, {}).get("Keys", [])
+            keys = keys[BATCH_KEYS:] + left_out
+            if left_out:
+                time.sleep(next(pauses))
+        return found
+
+    def _get(self, model: type[Model], key: Item) -> Model | None:
+        item = self._item(key)
+        return None if item is None else model.model_validate(item)
+
+    def _item(self, key: Item) -> Item | None:
+        if not _possible(key["pk"]):
+            return None
+        answer = self.client.get_item(**self._at(key), ConsistentRead=True)
+        return decoded(answer["Item"]) if "Item" in answer else None
+
+    def _query(self, condition: str, values: Item, limit: int, **how: Any) -> Iterator[Item]:
+        """The first `limit` items that meet the condition."""
+        if not _possible(values[":pk"]):
+            return
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            ConsistentRead=True,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=encoded(values),
+            PaginationConfig={"MaxItems": limit, "PageSize": limit},
+            **how,
+        )
+        for page in pages:
+            yield from map(decoded, page["Items"])
+
+    def _insist(self, operation: Callable[..., Item], **request: Any) -> Item | None:
+        """The answer, or `None` if a condition is not met; while others are at the same items, it is asked for again.
+
+        No change is made twice, since a conflict means that none was made.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        pauses = _pauses()
+        while True:
+            try:
+                return operation(**request)
+            except ClientError as error:
+                codes = _codes(error)
+                if codes & LOST:
+                    return None
+                if not codes & CONTENDED or time.monotonic() > deadline:
+                    raise
+            time.sleep(next(pauses))
+
+    def _put(self, key: Item, document: Item, expires: float | None) -> Item:
+        living = {} if expires is None else {"expires": math.ceil(expires)}
+        return {"TableName": self.table, "Item": encoded({**document, **living, **key})}
+
+    def _at(self, key: Item) -> Item:
+        return {"TableName": self.table, "Key": encoded(key)}
+
+
+def _job_key(id: str) -> Item:
+    return {"pk": f"job#{id}", "sk": "job"}
+
+
+def _file_key(job: str, n: int) -> Item:
+    return {"pk": f"job#{job}", "sk": f"file#{n:0{FILE_DIGITS}}"}
+
+
+def _owned_key(owner: str, job: str) -> Item:
+    return {"pk": f"owner#{owner}", "sk": job}
+
+
+def _token_key(id: str) -> Item:
+    return {"pk": f"token#{id}", "sk": "token"}
+
+
+def _possible(key: str) -> bool:
+    """Whether there can be an item of this key; what callers of the API ask for may be anything."""
+    try:
+        return len(key.encode()) <= MAX_KEY_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def _codes(error: ClientError) -> set[str]:
+    """The error's code and, where a transaction was given up, the reasons of its parts."""
+    reasons = error.response.get("CancellationReasons", [])
+    return {error.response["Error"]["Code"], *(reason.get("Code", "None") for reason in reasons)}
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds to wait before the next attempts: growing, and random so that those who met do not meet again."""
+    for attempt in itertools.count():
+        yield random.uniform(0, min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**attempt))  # noqa: S311
