@@ -42,6 +42,15 @@ def jfk_video(samples_dir: Path) -> Path:
     return demo.video(samples_dir)
 
 
+@pytest.fixture
+def aws_environment() -> Iterator[dict[str, str]]:
+    """An emulated AWS account; the environment that the service's functions have in it."""
+    from tests import aws  # moto is slow to import, and few tests need it
+
+    with aws.emulated() as environment:
+        yield environment
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FIGURES] = []
 

@@ -1,13 +1,14 @@
-"""What every adapter of the Objects port keeps to, and what the disk's own does besides."""
+"""What every adapter of the Objects port keeps to, and what the disk's own does besides (S3's: `test_aws_objects`)."""
 
 import resource
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chalicelib import keys
+from chalicelib.aws import platform
 from chalicelib.ports import ObjectMissing, Objects
 from local import signing
 from local.objects import DiskFull, DiskObjects, Draft
@@ -17,14 +18,11 @@ OTHER_JOB = "01k0000000000000000000000b"
 ODD_NAMES = ["a b+c.mp4", "100%.mp4", "#1?&=.mp4", "quote'\".mp4", "🎬/映像 ü.mp4", "~.$;,@!(x).mp4", "C/:|<>*.mp4"]
 
 
-def disk(folder: Path) -> Objects:
-    return DiskObjects(folder / "objects", b"secret")
-
-
-@pytest.fixture(params=[pytest.param(disk, id="disk")])
+@pytest.fixture(params=["disk", "s3"])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
-    open_objects: Callable[[Path], Objects] = request.param
-    return open_objects(tmp_path)
+    if request.param == "disk":
+        return DiskObjects(tmp_path / "objects", b"secret")
+    return platform.objects(request.getfixturevalue("aws_environment"))
 
 
 def test_what_is_put_comes_back(objects: Objects) -> None:
@@ -105,7 +103,8 @@ def test_deleting_takes_away_one_prefix_only(objects: Objects) -> None:
     assert objects.get(keys.transcript(JOB, "a", "txt")) == b"x"
 
 
-def test_readers_never_see_half_an_object(objects: Objects) -> None:
+def test_readers_never_see_half_an_object(tmp_path: Path) -> None:
+    objects = DiskObjects(tmp_path / "objects", b"secret")
     key, versions = keys.files(JOB), [bytes([n]) * 300_000 for n in range(40)]
     objects.put(key, versions[0])
 

@@ -1,4 +1,4 @@
-"""What every adapter of the Records port keeps to, and what SQLite's own does besides."""
+"""What every adapter of the Records port keeps to, and SQLite's own besides (DynamoDB's: `test_aws_records`)."""
 
 import functools
 import multiprocessing
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.aws import platform
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Options, Token
 from chalicelib.ports import Records
 from local.records import MIGRATIONS, NewerRecords, SQLiteRecords
@@ -24,11 +25,12 @@ def sqlite(folder: Path) -> Open:
     return functools.partial(SQLiteRecords, folder / "records.sqlite")
 
 
-@pytest.fixture(params=[pytest.param(sqlite, id="sqlite")])
+@pytest.fixture(params=["sqlite", "dynamodb"])
 def open_records(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Opens one and the same store each time, also in another process."""
-    adapter: Callable[[Path], Open] = request.param
-    return adapter(tmp_path)
+    """Opens one and the same store each time; SQLite's also in another process."""
+    if request.param == "sqlite":
+        return sqlite(tmp_path)
+    return functools.partial(platform.records, request.getfixturevalue("aws_environment"))
 
 
 @pytest.fixture
@@ -211,8 +213,9 @@ def test_threads_racing_for_files_never_miscount(open_records: Open) -> None:
     check_race(records, job.id, won, files)
 
 
-def test_processes_racing_for_files_never_miscount(open_records: Open) -> None:
-    records, files = open_records(), 300
+def test_processes_racing_for_files_never_miscount(tmp_path: Path) -> None:
+    open_records, files = sqlite(tmp_path), 300
+    records = open_records()
     job = add(records, count=files)
     with multiprocessing.get_context("spawn").Pool(4) as processes:
         won = processes.starmap(move_all, [(open_records, job.id, files)] * 4)

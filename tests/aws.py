@@ -1,0 +1,74 @@
+"""AWS for tests, emulated by moto within the process.
+
+What it does not prove: nothing of a presigned request is enforced (so tests look at what is signed); requests are
+never throttled, and transactions never meet (so tests let the client raise what AWS would); reads are always
+consistent; reading an object while it is overwritten breaks, where S3 gives the old one; roles permit everything; S3
+calls what is missing 404 even for a role that may not list the bucket.
+"""
+
+import functools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
+
+from chalicelib.aws.records import BY_PATH
+
+REGION = "eu-central-1"
+MEDIA, TRANSCRIPTS, TABLE = "media-of-tests", "transcripts-of-tests", "records"
+MACHINE = {
+    "name": "transcribe",
+    "definition": '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}',
+    "roleArn": "arn:aws:iam::123456789012:role/workflow",
+}
+RECORDS = {
+    "TableName": TABLE,
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "path")],
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    "LocalSecondaryIndexes": [
+        {
+            "IndexName": BY_PATH,
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "path", "KeyType": "RANGE"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ],
+}
+
+
+@contextmanager
+def emulated() -> Iterator[dict[str, str]]:
+    """An account with the buckets, the table and the state machine. Gives the environment that the functions have."""
+    credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
+    with patch.dict("os.environ", {**credentials, "AWS_DEFAULT_REGION": REGION}), mock_aws(), _one_at_a_time():
+        s3 = boto3.client("s3")
+        for bucket in (MEDIA, TRANSCRIPTS):
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        boto3.client("dynamodb").create_table(**RECORDS)
+        machine = boto3.client("stepfunctions").create_state_machine(**MACHINE)
+        yield {
+            "MEDIA_BUCKET": MEDIA,
+            "TRANSCRIPTS_BUCKET": TRANSCRIPTS,
+            "TABLE": TABLE,
+            "STATE_MACHINE_ARN": machine["stateMachineArn"],
+            "MODELS": "tiny.en:english,base:multilingual",
+        }
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """moto undoes a transaction by putting the whole table back: with it, what other threads wrote meanwhile."""
+    answer, lock = DynamoHandler.call_action, threading.Lock()
+
+    @functools.wraps(answer)
+    def locked(*arguments: Any) -> Any:
+        with lock:
+            return answer(*arguments)
+
+    with patch.object(DynamoHandler, "call_action", locked):
+        yield
