@@ -12,7 +12,7 @@ from chalicelib import errors, inbox, keys, platform
 from chalicelib.aws.events import objects_created
 from chalicelib.errors import Problem
 
-app = Chalice(app_name="transcribe")
+app = Chalice(app_name="transcribe", configure_logs=False)
 
 # Needed where events are subscribed to, which is `chalice deploy` alone; it finds no bucket of this name.
 MEDIA_BUCKET = os.environ.get("MEDIA_BUCKET", "MEDIA_BUCKET-is-not-set")

@@ -72,15 +72,15 @@ class Service:
         return {**views.job(job, now), "files": [self._view_with_upload(job, file) for file in files], "next": None}
 
     def job(self, owner: str, job_id: str) -> dict[str, Any]:
-        """The job with its first files; `next` is the cursor for the others."""
+        """The job with its first files; `next` is the cursor for the others, so that asking often stays cheap."""
         job = self._job(owner, job_id)
-        return {**views.job(job, self.clock()), **self._files(job, -1)}
+        return {**views.job(job, self.clock()), **self._files(job, -1, PAGE)}
 
     def files(self, owner: str, job_id: str, cursor: str | None) -> dict[str, Any]:
         after = -1 if cursor is None else _number(cursor)
         if after is None:
             raise _bad_parameter("cursor", "must be the 'next' of an earlier answer")
-        return self._files(self._job(owner, job_id), after)
+        return self._files(self._job(owner, job_id), after, FILES_PAGE)
 
     def jobs(self, owner: str, cursor: str | None, limit: str | None) -> dict[str, Any]:
         """The owner's jobs, newest first."""
@@ -198,12 +198,12 @@ class Service:
             raise not_found("file")
         return file
 
-    def _files(self, job: Job, after: int) -> dict[str, Any]:
-        files = self.records.files(job.id, FILES_PAGE + 1, after)
-        page = files[:FILES_PAGE]
+    def _files(self, job: Job, after: int, limit: int) -> dict[str, Any]:
+        files = self.records.files(job.id, limit + 1, after)
+        page = files[:limit]
         return {
             "files": [views.file(file, list(job.options.formats)) for file in page],
-            "next": str(page[-1].n) if len(files) > FILES_PAGE else None,
+            "next": str(page[-1].n) if len(files) > limit else None,
         }
 
     def _view_with_upload(self, job: Job, file: MediaFile) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
         executor = Executor(workplace)
         installed = {name: catalogue.is_multilingual(name, models) for name in catalogue.installed(models)}
         objects, records = workplace.objects(), workplace.records()
+        objects.clear_unfinished()
         service = Service(
             objects=objects,
             records=records,
