@@ -15,7 +15,7 @@ from client import disk
 from client.errors import Refused, Unreachable
 from client.models import File, Job, Options, Result, Upload
 from client.run import Run
-from client.transport import Retries, Transport, refusal
+from client.transport import DOWNLOADS, UPLOADS, Retries, Transport, refusal
 from client.watching import Watcher
 
 T = TypeVar("T")
@@ -133,16 +133,13 @@ class Client:
         retries = Retries(self._transport.patience, stop)
         request = file.upload
         expired = 0
-        while True:
+        while request := request or self._fresh_upload(job, file, stop):
+            headers = {**request.headers, "Content-Length": str(file.size)}
+            content = disk.blocks(local, file.size, sent, stop)
             try:
-                request = request or self._fresh_upload(job, file, stop)
-                if request is None:
-                    return
-                headers = {**request.headers, "Content-Length": str(file.size)}
-                content = disk.blocks(local, file.size, sent, stop)
                 response = self._transport.send(request.method, request.url, headers, content)
             except Unreachable as error:
-                self._transport.wait(retries, error)
+                self._transport.wait(retries, error, UPLOADS)
             else:
                 if response.is_success or response.status_code == HTTPStatus.PRECONDITION_FAILED:
                     return
@@ -158,12 +155,13 @@ class Client:
         retries = Retries(self._transport.patience)
         expired = 0
         while True:
+            url = self._transcript_url(job, n, format)
             try:
                 with disk.replacing(target) as write:
-                    self._transport.receive(self._transcript_url(job, n, format), write)
+                    self._transport.receive(url, write)
                     return
             except Unreachable as error:
-                self._transport.wait(retries, error)
+                self._transport.wait(retries, error, DOWNLOADS)
             except Refused as error:
                 expired += 1
                 if error.status != HTTPStatus.FORBIDDEN or expired > FRESH_URLS:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
-from client import report
+from client import report, text
 from client.api import Client
 from client.errors import Foreign, NotAuthorized, Refused, TranscribeError, Unreachable
 from client.models import FORMATS, Result
@@ -89,23 +89,21 @@ def main(
         raise click.UsageError(str(error)) from None
     began = time.monotonic()
     results: list[Result] = []
-    code = 0
     try:
         incoming = client.transcribe(paths, watcher=progress, **given)
         with _interruptible(messages), progress, client, closing(incoming):
             results.extend(incoming)
     except KeyboardInterrupt:
-        report.interrupted(messages, progress, context)
-        code = INTERRUPTED
+        ended, code = report.interrupted(progress, context), INTERRUPTED
     except TranscribeError as error:
-        report.broken_off(messages, error, progress, context)
-        code = _code(error)
+        ended, code = report.broken_off(error, progress, context), _code(error)
+    else:
+        ended = [] if results else report.nothing(progress, paths)
+        code = FAILED if not results or any(result.error for result in results) else 0
     report.done(Console(), results, given["output"], time.monotonic() - began)
     report.failed(messages, results)
-    if not results and not code:
-        report.nothing(messages, progress, paths)
-        code = FAILED
-    context.exit(code or (FAILED if any(result.error for result in results) else 0))
+    text.say(messages, *ended)
+    context.exit(code)
 
 
 def _code(error: TranscribeError) -> int:

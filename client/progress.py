@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from client import text
@@ -20,7 +21,7 @@ MOST_BARS = 6
 LABEL_WIDTH = 36
 BAR_WIDTH = 30
 LINE_SECONDS = 5.0
-AT_WORK = ("preparing", "transcribing")
+IN_HAND = ("preparing", "transcribing")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Progress(Watcher):
         self._changed()
 
     def note(self, message: str) -> None:
-        self._console.print(text.printable(message), markup=False, highlight=False, soft_wrap=True, emoji=False)
+        text.say(self._console, text.printable(message))
 
     def _changed(self) -> None:
         """What is shown is out of date."""
@@ -111,15 +112,20 @@ class Progress(Watcher):
         return Row("Uploading", share, info)
 
     def _details(self) -> list[Row]:
-        """The files at work, those begun first on top."""
+        """The files in hand, those that wait for their turn last."""
         with self._lock:
             if self.is_sending:
                 return [_uploading(source, count) for source, count in self._running.items()]
-            return [_at_work(file) for job in self._jobs for file in job.files if file.state in AT_WORK]
+            files = [file for job in self._jobs for file in job.files if file.state in IN_HAND]
+        return [_in_hand(file) for file in sorted(files, key=_waits)]
 
 
 class Bars(Progress):
     """For a terminal: the overall bar and a few of the files at work."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._label_width = 0
 
     def __enter__(self) -> Self:
         self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=8, transient=True)
@@ -130,17 +136,20 @@ class Bars(Progress):
         self._live.stop()
 
     def _table(self) -> Table:
-        table = Table.grid(padding=(0, 1))
+        table = Table.grid(*(Column(no_wrap=True) for _ in range(4)), padding=(0, 1))
         overall, details = self._overall(), self._details()
         if overall is None:
             return table
         shown = details[:MOST_BARS]
-        for row in (overall, *shown):
-            label = row.label if row is overall else f"  {text.shortened(text.printable(row.label), LABEL_WIDTH)}"
+        labels = [overall.label, *(f"  {text.shortened(text.printable(row.label), LABEL_WIDTH)}" for row in shown)]
+        # The bars move to the right once in a while, but not to and fro.
+        self._label_width = max(self._label_width, *map(cell_len, labels))
+        table.columns[0].min_width = self._label_width
+        for label, row in zip(labels, (overall, *shown), strict=True):
             bar = ProgressBar(total=1, completed=row.share, width=BAR_WIDTH)
-            table.add_row(Text(label), bar, f"{100 * row.share:3.0f}%", Text(row.info, no_wrap=True))
+            table.add_row(Text(label), bar, f"{100 * row.share:3.0f}%", Text(row.info, overflow="ellipsis"))
         if len(details) > len(shown):
-            table.add_row(Text(f"  and {len(details) - len(shown):,} more at work"))
+            table.add_row(Text(f"  and {len(details) - len(shown):,} more"))
         return table
 
 
@@ -165,8 +174,12 @@ def _uploading(source: Source, count: int) -> Row:
     return Row(source.path, count / source.size if source.size else 1, text.size(source.size))
 
 
-def _at_work(file: File) -> Row:
-    return Row(file.path, file.percent / 100, file.state)
+def _in_hand(file: File) -> Row:
+    return Row(file.path, file.percent / 100, "prepared" if _waits(file) else file.state)
+
+
+def _waits(file: File) -> bool:
+    return file.state == "transcribing" and not file.percent
 
 
 def _transcription(jobs: Sequence[Job]) -> Row:

@@ -29,17 +29,17 @@ def done(console: Console, results: Sequence[Result], output: Path | None, secon
         paths = [path for result in fresh for path in result.transcripts.values()]
         head = f"Transcribed {text.count(len(fresh), 'file')} in {text.duration(seconds)}"
         if len(paths) <= MOST_LISTED:
-            _say(console, f"{head}:", *(f"  {text.path(path)}" for path in paths))
+            text.say(console, f"{head}:", *(f"  {text.path(path)}" for path in paths))
         else:
             where = "beside their sources" if output is None else f"in {text.path(output)}"
-            _say(console, f"{head}. {text.count(len(paths), 'transcript')} are {where}.")
+            text.say(console, f"{head}. {text.count(len(paths), 'transcript')} are {where}.")
     if skipped:
-        _say(
+        text.say(
             console, f"Skipped {text.count(len(skipped), 'file')} with transcripts already there (--force redoes them)."
         )
     for result in fresh:
         for warning in result.warnings:
-            _say(console, f"Note on {text.path(result.path)}: {text.printable(warning)}")
+            text.say(console, f"Note on {text.path(result.path)}: {text.printable(warning)}")
     if len(results) == len(fresh) == 1:
         _tell(console, fresh[0])
 
@@ -51,9 +51,9 @@ def failed(console: Console, results: Sequence[Result]) -> None:
     ]
     if not errors:
         return
-    _say(console, f"{text.count(len(errors), 'file')} failed:")
+    text.say(console, f"{text.count(len(errors), 'file')} failed:")
     if not console.is_interactive:
-        _say(console, *(f"  {path}: {error}" for path, error in errors))
+        text.say(console, *(f"  {path}: {error}" for path, error in errors))
         return
     table = Table("File", "Reason", box=SIMPLE)
     for path, error in errors:
@@ -66,36 +66,37 @@ def _order(result: Result) -> tuple[Path, Path]:
     return result.path.parent, result.path
 
 
-def nothing(console: Console, progress: Progress, paths: Sequence[Path]) -> None:
+def nothing(progress: Progress, paths: Sequence[Path]) -> list[str]:
+    """What to say if there was nothing to do."""
     where = ", ".join(text.path(path) for path in paths)
     others = f" ({text.count(progress.ignored, 'other file')} there)" if progress.ignored else ""
-    _say(console, f"Nothing to transcribe: there is no audio or video in {where}{others}.")
+    return [f"Nothing to transcribe: there is no audio or video in {where}{others}."]
 
 
-def interrupted(console: Console, progress: Progress, context: click.Context) -> None:
-    """Says how to come back after Ctrl-C."""
+def interrupted(progress: Progress, context: click.Context) -> list[str]:
+    """What to say after Ctrl-C."""
     if not progress.ids:
-        _say(console, "Stopped. No job was created.")
-        return
-    _say(console, "Stopped; not all files are sent." if progress.is_sending else "Stopped; the server goes on.")
-    _come_back(console, progress, context)
+        return ["Stopped; no job was created."]
+    state = "Stopped before all files were sent." if progress.is_sending else "Stopped following; the server goes on."
+    return [state, *_come_back(progress, context)]
 
 
-def broken_off(console: Console, error: TranscribeError, progress: Progress, context: click.Context) -> None:
-    _say(console, f"Error: {text.printable(error)}")
-    if progress.ids:
-        _come_back(console, progress, context)
+def broken_off(error: TranscribeError, progress: Progress, context: click.Context) -> list[str]:
+    """What to say after an error that ended the run."""
+    lines = [f"Error: {text.printable(line)}" for line in str(error).splitlines()]
+    return [*lines, *_come_back(progress, context)] if progress.ids else lines
 
 
-def _come_back(console: Console, progress: Progress, context: click.Context) -> None:
-    _say(console, "To come back to it:", "", f"  {_command(context, progress.ids)}", "")
+def _come_back(progress: Progress, context: click.Context) -> list[str]:
+    them = "it" if len(progress.ids) == 1 else "them"
+    return [f"To come back to {them}:", "", f"  {_command(context, progress.ids)}", ""]
 
 
 def _tell(console: Console, result: Result) -> None:
     path = result.transcripts.get("txt")
     if path and result.audio_seconds <= SHORT_SECONDS:
         lines = path.read_text(encoding="utf-8").splitlines()
-        _say(console, "", *map(text.printable, lines))
+        text.say(console, "", *map(text.printable, lines))
 
 
 def _command(context: click.Context, ids: Iterable[str]) -> str:
@@ -126,8 +127,3 @@ def _quoted(word: str) -> str:
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + text.printable(word.replace("\\", "\\\\").replace("'", "\\'")) + "'"
-
-
-def _say(console: Console, *lines: str) -> None:
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)

@@ -3,11 +3,18 @@
 from pathlib import Path
 
 from rich.cells import cell_len
+from rich.console import Console
 
 
 def printable(text: object) -> str:
     """Text without anything that a terminal would obey or choke on: control characters and bytes that are no text."""
     return "".join(character if character.isprintable() else _escaped(character) for character in str(text))
+
+
+def say(console: Console, *lines: str) -> None:
+    """Prints lines as they are."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
 def _escaped(character: str) -> str:

@@ -16,6 +16,7 @@ from client.errors import Foreign, NotAuthorized, Refused, Stopped, TranscribeEr
 
 TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 BUSY = {429, 503}
+API, UPLOADS, DOWNLOADS = "API", "uploads", "downloads"
 TIMEOUT = httpx.Timeout(60, connect=10)
 FEWEST_ATTEMPTS = 5
 LONGEST_DELAY = 5.0
@@ -58,7 +59,7 @@ class Transport:
         self._note = note
         self._lock = threading.Lock()
         self._known = False
-        self._down = False
+        self._troubles: dict[str, str] = {}
 
     def close(self) -> None:
         self._api.close()
@@ -88,16 +89,18 @@ class Transport:
                 if response.status_code not in BUSY and (not self._known or body is not None):
                     raise
             else:
-                self._answered()
+                self._answered(API)
                 return self._checked(response)
-            self.wait(retries, trouble)
+            self.wait(retries, trouble, API)
 
-    def wait(self, retries: Retries, error: Unreachable) -> None:
-        """Waits for the next attempt, and lets the user know."""
+    def wait(self, retries: Retries, error: Unreachable, part: str) -> None:
+        """Waits for the next attempt at a part of the server, and lets the user know."""
+        message = str(error)
         with self._lock:
-            news, self._down = not self._down, True
+            news = message not in self._troubles.values()
+            self._troubles[part] = message
         if news:
-            self._note(f"{error} Trying again for {self.patience:.0f} seconds.")
+            self._note(f"{message} Trying again for {self.patience:.0f} seconds.")
         retries.wait(error)
 
     def send(self, method: str, url: str, headers: Mapping[str, str], content: Iterable[bytes]) -> httpx.Response:
@@ -111,7 +114,7 @@ class Transport:
         if response.status_code == 400 and b"RequestTimeout" in response.content:
             raise Unreachable("The upload was too slow for the server.")
         self._raise_if_temporary(response)
-        self._answered()
+        self._answered(UPLOADS)
         return response
 
     def receive(self, url: str, write: Callable[[bytes], Any]) -> None:
@@ -119,14 +122,15 @@ class Transport:
         url = self.resolve(url)
         try:
             with self._plain.stream("GET", url) as response:
-                self._raise_if_temporary(response)
                 if response.status_code != HTTPStatus.OK:
+                    response.read()
+                    self._raise_if_temporary(response)
                     raise Refused(response.status_code, f"The download was answered with HTTP {response.status_code}.")
                 for block in response.iter_bytes():
                     write(block)
         except httpx.TransportError as error:
             raise Unreachable(_diagnosis(error, _origin(url))) from None
-        self._answered()
+        self._answered(DOWNLOADS)
 
     def resolve(self, url: str) -> str:
         """A URL of the server's answers, which may be absolute or a path below the server's address."""
@@ -138,9 +142,10 @@ class Transport:
             said = refusal(response) or f"The server answers '{response.status_code} {response.reason_phrase}'."
             raise Unreachable(str(said), float(after) if after.isdigit() else 0)
 
-    def _answered(self) -> None:
+    def _answered(self, part: str) -> None:
         with self._lock:
-            news, self._down, self._known = self._down, False, True
+            self._known = True
+            news = self._troubles.pop(part, None) is not None and not self._troubles
         if news:
             self._note("The server answers again.")
 

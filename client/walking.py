@@ -109,7 +109,7 @@ def readable_size(file: Path) -> int:
 
 def _files(folder: Path, found: Found) -> Iterator[Path]:
     """The media files below a folder. What is there itself comes before what links lead to."""
-    folders = {os.path.realpath(folder)}
+    walked = [os.path.realpath(folder)]
     links: deque[Path] = deque()
     yield from _real(folder, found, links)
     while links:
@@ -117,13 +117,16 @@ def _files(folder: Path, found: Found) -> Iterator[Path]:
         if not link.is_dir():
             if _is_media(link, found):
                 yield link
-        elif not _inside(os.path.realpath(link), folders):
-            folders.add(os.path.realpath(link))
+            continue
+        target = os.path.realpath(link)
+        # A folder that is being walked is not walked again, and a link to a folder around it is a loop.
+        if not any(_is_inside(target, other) or _is_inside(other, target) for other in walked):
+            walked.append(target)
             yield from _real(link, found, links)
 
 
-def _inside(folder: str, folders: set[str]) -> bool:
-    return any(folder == other or folder.startswith(other.rstrip(os.sep) + os.sep) for other in folders)
+def _is_inside(path: str, folder: str) -> bool:
+    return os.path.commonpath((path, folder)) == folder
 
 
 def _real(top: Path, found: Found, links: deque[Path]) -> Iterator[Path]:
