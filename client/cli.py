@@ -20,6 +20,8 @@ from client.progress import Bars, Lines
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
+# How long a server that has answered before may be away, in seconds: restarts and most network troubles take less.
+PATIENCE = 120
 FAILED, USAGE, UNUSABLE, INTERRUPTED = 1, 2, 3, 130
 
 MISSING = "No {0} is given: set TRANSCRIBE_{1} or --{0}. `make serve` prints both server and token."
@@ -84,7 +86,7 @@ def main(
     messages = Console(stderr=True)
     progress = (Bars if messages.is_interactive else Lines)(messages)
     try:
-        client = Client(server, token, note=progress.note)
+        client = Client(server, token, patience=PATIENCE, note=progress.note)
     except TranscribeError as error:
         raise click.UsageError(str(error)) from None
     began = time.monotonic()

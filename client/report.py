@@ -113,13 +113,13 @@ def _command(context: click.Context, ids: Iterable[str]) -> str:
         if name == "token":
             words += ["--token", '"$TRANSCRIBE_TOKEN"']
         elif name == "paths":
-            paths = [_quoted(str(path)) for path in context.params[name]]
+            paths = [str(path) for path in context.params[name]]
         elif isinstance(parameter, click.Option) and parameter.is_flag:
             words.append(parameter.opts[-1])
         else:
             words += [parameter.opts[-1], _quoted(",".join(value) if isinstance(value, tuple) else str(value))]
     separator = ["--"] if any(path.startswith("-") for path in paths) else []
-    return " ".join([*words, *separator, *paths])
+    return " ".join([*words, *separator, *map(_quoted, paths)])
 
 
 def _quoted(word: str) -> str:

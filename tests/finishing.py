@@ -8,6 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import anyio
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,6 +22,8 @@ from local.server import Server, application
 from tests.serving import Site
 
 SECONDS = 11.0
+# A fault that is no answer at all.
+HANG = HTTPStatus.IM_A_TEAPOT
 
 
 @dataclass
@@ -114,7 +117,9 @@ class Bench:
             headers = {name.decode(): value.decode() for name, value in scope["headers"]}
             self.requests.append((scope["method"], scope["path"], headers))
             status = self.fault(scope)
-            if status is None:
+            if status is HANG:
+                await anyio.sleep_forever()
+            elif status is None:
                 await app(scope, receive, send)
             else:
                 await PlainTextResponse(status.phrase, status)(scope, receive, send)
