@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-# Measured resident size of a recogniser: its weights, as much again for buffers, and the libraries (docs/benchmarks.md).
+# Measured resident size of a recogniser: its weights, as much again for buffers, the libraries (docs/benchmarks.md).
 LIBRARY_BYTES = 200 * 2**20
 MODEL_FACTOR = 2.5
 MEMORY_SHARE = 0.6
@@ -17,7 +17,7 @@ class Layout:
 
 
 def layout(cpus: int, memory: int, model_size: int) -> Layout:
-    """One recogniser per processor, since whisper.cpp scales better over models than over threads, as far as memory goes.
+    """One recogniser per processor as far as memory goes: whisper.cpp scales better over models than over threads.
 
     `memory` and `model_size` are bytes. Processors that memory leaves without a recogniser become threads.
     """

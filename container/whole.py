@@ -1,0 +1,68 @@
+"""Whole media, heard and written down in one go, without a job."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from container import media
+from container.cutting import cut
+from container.lanes import Lanes
+from container.steps import MARGIN, OutOfTime
+from container.stitching import stitch
+from container.transcript import BatchChunk, Chunk, Segment, Transcript
+from container.vad import SpeechDetector
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Transcribes media with one model; the sound is kept in memory, 115 MB an hour."""
+
+    lanes: Lanes
+    detector: Callable[[], SpeechDetector]
+    model: str
+
+    def transcribe(self, source: str, time_left: Callable[[], float]) -> Transcript:
+        """The transcript of a path or URL, its language detected. Raises MediaError or OutOfTime."""
+        detector = self.detector()
+        blocks = []
+        for block in media.decode(source):
+            detector.feed(block)
+            blocks.append(block)
+        samples = np.concatenate([np.zeros(0, np.int16), *blocks])
+        activity = detector.finish()
+        chunks = cut(activity)
+        language, probability = self._language(samples, chunks)
+
+        def recognise(share: Sequence[BatchChunk]) -> list[list[Segment]]:
+            found = []
+            for item in share:
+                if time_left() < MARGIN:
+                    raise OutOfTime(f"stopped before chunk {item.index} of {len(chunks)}")
+                chunk = chunks[item.index]
+                recogniser = self.lanes.recogniser(self.model)
+                found.append(recogniser.transcribe(_sound(samples, chunk), chunk, language=language))
+            return found
+
+        row = [BatchChunk(file=0, index=index, seconds=chunk.end - chunk.start) for index, chunk in enumerate(chunks)]
+        shares = self.lanes.share(self.model, row, recognise)
+        return Transcript(
+            language=language,
+            language_probability=probability,
+            model=self.model,
+            task="transcribe",
+            duration=activity.duration,
+            segments=stitch([segments for share in shares for segments in share]),
+        )
+
+    def _language(self, samples: NDArray[np.int16], chunks: list[Chunk]) -> tuple[str, float | None]:
+        recogniser = self.lanes.recogniser(self.model)
+        if not recogniser.multilingual or not chunks:
+            return "en", None
+        return recogniser.detect_language(_sound(samples, chunks[0]))
+
+
+def _sound(samples: NDArray[np.int16], chunk: Chunk) -> NDArray[np.float32]:
+    first, last = round(chunk.start * media.RATE), round(chunk.end * media.RATE)
+    return samples[first:last].astype(np.float32) / np.float32(32768)
