@@ -70,10 +70,10 @@ def demo(media: Path | None, models: Path, model: str, output: Path) -> None:
     from local import demo as demonstration
 
     try:
-        media = media or demonstration.video(CACHE / "samples")
-    except FetchError as error:
+        exit_code = demonstration.run(media or demonstration.video(CACHE / "samples"), models, model, output)
+    except (FetchError, demonstration.DemoError) as error:
         raise click.ClickException(str(error)) from None
-    sys.exit(demonstration.run(media, models, model, output))
+    sys.exit(exit_code)
 
 
 @main.group("models")
@@ -88,7 +88,7 @@ def list_models(models: Path) -> None:
     there = set(weights.installed(models))
     table = Table("model", "languages", "installed", box=None)
     for name, known in weights.CATALOGUE.items():
-        table.add_row(name, "99 and English" if known.multilingual else "English", "yes" if name in there else "")
+        table.add_row(name, "many" if known.multilingual else "English", "yes" if name in there else "")
     for name in sorted(there - weights.CATALOGUE.keys()):
         table.add_row(name, "many" if weights.is_multilingual(name, models) else "English", "yes")
     Console().print(table)

@@ -22,6 +22,10 @@ SPEECH_MEMBER = "pywhispercpp-1.5.1/whisper.cpp/bindings/go/samples/jfk.wav"
 PICTURE = "[0:a]showwaves=s=640x360:mode=cline:scale=cbrt:rate=25:colors=0x4c9be8,format=yuv420p[picture]"
 
 
+class DemoError(Exception):
+    """The service of the demo could not be used; the message says why."""
+
+
 def speech(folder: Path) -> Path:
     """`jfk.wav`, 11 seconds of speech, 16 kHz mono; fetched to `folder` unless it is there. Raises FetchError."""
     sound = folder / "jfk.wav"
@@ -48,7 +52,7 @@ def video(folder: Path) -> Path:
 def run(media: Path, models: Path, model: str, output: Path) -> int:
     """Transcribes a file or folder through a service that lives as long as this call; the exit code of `transcribe`."""
     with tempfile.TemporaryDirectory(prefix="transcribe-demo-") as data, _service(Path(data), models, model) as service:
-        command = [sys.executable, "-m", "client.cli", str(media), "--output", str(output)]
+        command = [sys.executable, "-m", "client.cli", str(media), "--output", str(output), "--force"]
         return subprocess.run(command, env={**os.environ, **service}).returncode
 
 
@@ -58,10 +62,16 @@ def _service(data: Path, models: Path, model: str) -> Iterator[dict[str, str]]:
     options = ["--port", "0", "--data", str(data), "--models", str(models), "--model", model]
     command = [sys.executable, "-m", "local.cli", "serve", *options]
     # A session of its own: Ctrl-C is for the command line, the service then is ended below.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    log = data / "service.log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True) as process,
+    ):
         try:
             assert process.stdout is not None
             lines = [process.stdout.readline() for _ in range(2)]
+            if not all(lines):
+                raise DemoError(f"The service did not start. {log.read_text().strip()}")
             yield dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
         finally:
             process.send_signal(signal.SIGTERM)
