@@ -68,7 +68,7 @@ class Executor:
         except Exception:
             logger.exception("job %s failed", job)
             with contextlib.suppress(LookupError):
-                self._steps.fail_job(job, "The service could not finish this job. Its log says more; send the job again.")
+                self._steps.fail_job(job, "The service could not finish this job; its log says why. Send it again.")
         finally:
             with self._lock:
                 self._running.discard(job)

@@ -118,7 +118,7 @@ def _private_file(path: Path, make: Callable[[], str]) -> str:
         unfinished = path.with_suffix(".new")
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w") as file:
             file.write(make())
         unfinished.rename(path)
     return path.read_text()
