@@ -5,10 +5,32 @@ within connected speech, but knows nothing of pauses. The voice activity detecti
 hundredths of a second, but nothing of words. Together: each pause is put between the two words it lies nearest to.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from statistics import median
 
 from container.transcript import Chunk, Segment, Span, Word
+
+HALF_WORD = 0.12
+"""Seconds before its end at which a word is certainly spoken."""
+
+LONGEST_SYLLABLE = 0.6
+"""Seconds by which attention may be wrong about the end of a word; more, and there are words missing."""
+
+LONGEST_WORD = 2.0
+"""Seconds that the first word of a span may take; speech before that was not recognised."""
+
+UNUSED = 0.3
+"""What it costs to leave a span without words, in seconds that a word is moved instead."""
+
+SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*)[\s.]*")
+
+FASTEST_SPEECH = 40
+"""Characters a second: twice what a fast speaker says."""
+
+LONGEST_ECHO = 30
+"""Words in a phrase that a stuck decoder repeats."""
 
 OPENING = (" \"", " '", " (", " [", " “", " ‘", " «", " ¿", " ¡", "「", "『", "（", "《")  # noqa: RUF001
 """How punctuation begins that belongs to the word after it."""
@@ -46,15 +68,58 @@ class _Piece:
     spoken: bool
 
 
+def complete(tokens: list[Token]) -> tuple[list[Token], float | None]:
+    """The tokens that make whole segments, and the second from which to hear on if there is more to hear.
+
+    Whisper closes each segment with a time stamp and opens the next with another. If its output stops after an opening
+    stamp, or in the middle of a segment, it ran out of room and is to be asked again from there.
+    """
+    stamps = [index for index, token in enumerate(tokens) if not token.text and index > 0 and tokens[index - 1].text]
+    if not stamps or stamps[-1] == len(tokens) - 1:
+        return tokens, None
+    closing = stamps[-1]
+    opening = tokens[closing + 1]
+    return tokens[: closing + 1], tokens[closing].end if opening.text else opening.end
+
+
 def segments(tokens: list[Token], chunk: Chunk) -> list[Segment]:
     """Segments with timed words, on the timeline of the chunk that the tokens were heard in."""
     groups = [
         [replace(piece, end=piece.end + chunk.start, last=piece.last + chunk.start) for piece in pieces]
         for group in _groups(tokens)
-        if (pieces := _pieces(group))
+        if (pieces := _pieces(group)) and not _describes_sound(pieces)
     ]
     words = iter(_timed([piece for group in groups for piece in group], chunk))
     return [_segment([next(words) for _ in group]) for group in groups]
+
+
+def without_echoes(found: list[Segment]) -> list[Segment]:
+    """The segments without phrases that repeat what was just said faster than anybody can speak.
+
+    That is how the loops of a stuck decoder show: there is no sound left to align the repetition with. Who says "nine,
+    nine, nine" takes time for it, and is left alone.
+    """
+    words = [word for segment in found for word in segment.words]
+    kept: list[Word] = []
+    for word in words:
+        kept.append(word)
+        for size in range(1, min(LONGEST_ECHO, len(kept) // 2) + 1):
+            if _echo(kept[-2 * size : -size], kept[-size:]):
+                del kept[-size:]
+                break
+    alive = {id(word) for word in kept}
+    rests = [[word for word in segment.words if id(word) in alive] for segment in found]
+    return [_segment(rest) for rest in rests if rest]
+
+
+def _echo(said: list[Word], again: list[Word]) -> bool:
+    text = "".join(word.text for word in again)
+    seconds = again[-1].end - again[0].start
+    return _spoken(said) == _spoken(again) and seconds * FASTEST_SPEECH < len(text)
+
+
+def _spoken(words: list[Word]) -> list[str]:
+    return ["".join(filter(str.isalnum, word.text)).casefold() for word in words]
 
 
 def _segment(words: list[Word]) -> Segment:
@@ -92,6 +157,11 @@ def _pieces(tokens: list[Token]) -> list[_Piece]:
     return [piece for piece in pieces if piece.spoken]
 
 
+def _describes_sound(pieces: list[_Piece]) -> bool:
+    """Whether the segment is what subtitles say where nobody speaks: [Music], (applause), *laughs*."""
+    return bool(SOUND.fullmatch("".join(piece.text for piece in pieces)))
+
+
 def _characters(tokens: list[Token]) -> Iterator[tuple[str, float, float]]:
     """Tokens as text: those that split a character between them are joined."""
     pending, probability = b"", 1.0
@@ -112,34 +182,59 @@ def _stands_alone(text: str) -> bool:
 
 
 def _timed(pieces: list[_Piece], chunk: Chunk) -> list[Word]:
-    """Words in order, without overlaps, within the chunk, around its pauses."""
-    starts = [chunk.start, *(piece.end for piece in pieces[:-1])]
-    ends = [piece.end for piece in pieces]
-    for pause in _pauses(chunk):
-        boundary = _nearest_boundary(pieces, pause, chunk.start)
-        if boundary > 0:
-            ends[boundary - 1] = pause.start
-        if boundary < len(pieces):
-            starts[boundary] = pause.end
-    return list(_ordered(pieces, starts, ends, chunk))
+    """Words in order, without overlaps, each within one span of speech."""
+    if not pieces or not chunk.speech:
+        return []
+    lag = _lag(pieces, _places(pieces, chunk.speech), chunk.speech)
+    pieces = [replace(piece, end=piece.end + lag, last=piece.last + lag) for piece in pieces]
+    places = _places(pieces, chunk.speech)
+    words: list[Word] = []
+    for index, (piece, place) in enumerate(zip(pieces, places, strict=True)):
+        span = chunk.speech[place]
+        end = min(max(piece.end, span.start), span.end)
+        if place not in places[index + 1 :] and span.end - end < LONGEST_SYLLABLE:
+            end = span.end
+        start = max(span.start, end - LONGEST_WORD) if place not in places[:index] else words[-1].end
+        start, end = round(start, 3), round(max(start, end), 3)
+        words.append(Word(start=start, end=end, text=piece.text, probability=min(1.0, piece.probability)))
+    return words
 
 
-def _pauses(chunk: Chunk) -> list[Span]:
-    edges = [chunk.start, *(edge for span in chunk.speech for edge in (span.start, span.end)), chunk.end]
-    return [Span(start=start, end=end) for start, end in zip(edges[::2], edges[1::2], strict=True) if end > start]
+def _lag(pieces: list[_Piece], places: list[int], speech: list[Span]) -> float:
+    """Seconds by which speech ends later than attention to it, in this audio.
+
+    That is the median over the words before pauses, if punctuation follows: without it attention rests on the last
+    word until the next one is spoken.
+    """
+    final = dict(zip(places, pieces, strict=True))
+    lags = [speech[place].end - piece.end for place, piece in final.items() if piece.last > piece.end]
+    near = [lag for lag in lags if abs(lag) < LONGEST_SYLLABLE]
+    return median(near) if near else 0.0
 
 
-def _nearest_boundary(pieces: list[_Piece], pause: Span, start: float) -> int:
-    """The number of words that are spoken before the pause."""
-    regions = [(start, start), *((piece.end, piece.last) for piece in pieces)]
-    distances = [max(low - pause.end, pause.start - max(low, high), 0.0) for low, high in regions]
-    return distances.index(min(distances))
+def _places(pieces: list[_Piece], speech: list[Span]) -> list[int]:
+    """For each word the number of the span that it is spoken in: the nearest ones that keep the order.
 
-
-def _ordered(pieces: list[_Piece], starts: list[float], ends: list[float], chunk: Chunk) -> Iterator[Word]:
-    now = chunk.start
-    for piece, start, end in zip(pieces, starts, ends, strict=True):
-        start = min(max(start, now), chunk.end)
-        now = min(max(end, start), chunk.end)
-        probability = min(1.0, piece.probability)
-        yield Word(start=round(start, 3), end=round(now, 3), text=piece.text, probability=probability)
+    By dynamic programming over the words: the cost of a span is its distance from the word's middle, and something for
+    each span before it that is left without a word.
+    """
+    costs = [place * UNUSED for place in range(len(speech))]
+    choices: list[list[int]] = []
+    previous = pieces[0].end - 2 * HALF_WORD
+    for piece in pieces:
+        middle = piece.end - min(HALF_WORD, (piece.end - previous) / 2)
+        previous = piece.end
+        before, choice = costs, []
+        costs = []
+        for place, span in enumerate(speech):
+            best = min(range(place + 1), key=lambda other: before[other] + max(0, place - other - 1) * UNUSED)
+            skipped = max(0, place - best - 1) * UNUSED
+            choice.append(best)
+            costs.append(before[best] + skipped + max(0.0, span.start - middle, middle - span.end))
+        choices.append(choice)
+    place = costs.index(min(costs))
+    places = []
+    for choice in reversed(choices):
+        places.append(place)
+        place = choice[place]
+    return places[::-1]

@@ -70,6 +70,8 @@ _UNREACHABLE = (
     r"|Input/output error|Network is unreachable|Failed to resolve|certificate verify failed"
 )
 
+_FOREIGN = r"(Format|Protocol .*) not on whitelist|Invalid data found when processing input|Unknown input format"
+
 DAMAGED = "The file is damaged or incomplete: only the first {seconds:.0f} seconds of sound could be read."
 
 Samples = NDArray[np.int16]
@@ -107,7 +109,7 @@ def decode(source: str, warnings: list[str] | None = None) -> Iterator[Samples]:
                 raise MediaError("too_long", f"The sound is longer than {MAX_SECONDS // 3600} hours. Split the file.")
             yield block
         exit_code = process.wait(PATIENCE)
-    failure = log.failure(heard=total > 0, exit_code=exit_code)
+    failure = log.failure(heard=total > 0)
     if failure:
         raise failure
     if warnings is not None and log.damaged(total / RATE, exit_code):
@@ -282,7 +284,7 @@ class _Log:
         certain = self._errors > 0 or not self._find(r"^\[info\] +Stream #0:\d+.*: Video: ")
         return certain and seconds < stated - max(1.0, 0.01 * stated)
 
-    def failure(self, *, heard: bool, exit_code: int) -> MediaError | None:
+    def failure(self, *, heard: bool) -> MediaError | None:
         """The error that the log amounts to, if there is one."""
         if self._find(_GONE):
             return MediaError("gone", "The file is no longer there. Upload it again.")
@@ -296,8 +298,6 @@ class _Log:
             return MediaError("no_audio", "The file has no sound track, so there is nothing to transcribe.")
         if self._find("moov atom not found") and not self._find("detected only with low score"):
             return MediaError("incomplete", "The file is incomplete: its end is missing. Upload it again.")
-        if self._find("Invalid data found when processing input|Unknown input format"):
+        if self._find(_FOREIGN):
             return MediaError("not_media", "This is not an audio or video file that can be read.")
-        if exit_code:
-            return MediaError("damaged", "The file is damaged: no sound could be read from it.")
-        return None
+        return MediaError("damaged", "The file is damaged: no sound could be read from it.")

@@ -1,5 +1,6 @@
 """Speech to words: whisper.cpp over one chunk of audio at a time, with the model kept in memory."""
 
+import atexit
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from container import ggml
-from container.alignment import Token, segments
+from container.alignment import Token, complete, segments, without_echoes
 from container.binary import MalformedFile, Reader
 from container.catalogue import ModelError
 from container.transcript import Chunk, Segment, Span
@@ -24,8 +25,23 @@ SHORTEST_AUDIO = 1.0
 CONTEXT_PER_SECOND, SPARE_CONTEXT = 50, 64
 """Encoder positions per second of audio, and how many more to grant: too few make the decoder repeat itself."""
 
-UNHEARD = 1.5
-"""Seconds of speech after the last word that make a second hearing worth while: the decoder stopped early."""
+TOKENS_PER_SECOND, SPARE_TOKENS = 12, 24
+"""More than anybody can say: a decoder that loops over a short sound is stopped early."""
+
+BEST_OF = 2
+"""Attempts at each temperature above zero, where the first one looked wrong."""
+
+STAMP_SECONDS = 0.02
+"""Distance of two time stamps."""
+
+UNHEARD_PROMISED, UNHEARD = 0.3, 1.5
+"""Seconds of speech left over that are heard in another pass: if the decoder said that there is more, and if not."""
+
+SHORTEST_STEP = 0.5
+"""Seconds by which a pass must have got on for another to follow."""
+
+LEAD = 0.2
+"""Seconds before speech at which another pass starts."""
 
 Samples = NDArray[np.float32]
 
@@ -45,7 +61,7 @@ class Recogniser:
         params.dtw_aheads_preset = _alignment_heads(model)
         params.dtw_n_top = 2
         params.dtw_mem_size = (1 << 30) if model.text_state >= 1024 else (256 << 20)
-        whisper.whisper_log_set(_ignore)
+        _hush()
         self._context = whisper.whisper_init_from_file_with_params(str(model_path), params)
         self._eot = whisper.whisper_token_eot(self._context)
         self._begin = whisper.whisper_token_beg(self._context)
@@ -73,20 +89,22 @@ class Recogniser:
         start, speech = chunk.start, chunk.speech
         while speech:
             tokens = self._hear(audio[round((start - chunk.start) * RATE) :], language, translate, prompt)
+            tokens, resume = complete(tokens)
             heard = segments(tokens, Chunk(start=start, end=chunk.end, speech=speech))
-            if not heard:
-                break
             found += heard
-            speech = _after(speech, heard[-1].end)
-            if sum(span.end - span.start for span in speech) < UNHEARD:
+            end = heard[-1].end if heard else start
+            resume, enough = (end, UNHEARD) if resume is None else (max(end, start + resume), UNHEARD_PROMISED)
+            speech = _after(speech, resume)
+            if resume < start + SHORTEST_STEP or sum(span.end - span.start for span in speech) < enough:
                 break
-            start = speech[0].start
-        return found
+            start = max(resume, speech[0].start - LEAD)
+        return without_echoes(found)
 
     def detect_language(self, audio: Samples) -> tuple[str, float]:
         """The code and probability of the language spoken in up to 30 s of speech."""
         if not self.multilingual:
             return "en", 1.0
+        self._widen_context()
         window = np.ascontiguousarray(audio[: int(WINDOW * RATE)], np.float32)
         probabilities = np.zeros(whisper.whisper_lang_max_id() + 1, np.float32)
         whisper.whisper_pcm_to_mel(self._context, window, len(window), self._threads)
@@ -94,6 +112,12 @@ class Recogniser:
         if best < 0:
             raise RuntimeError("language detection failed")
         return whisper.whisper_lang_str(best), float(probabilities[best])
+
+    def _widen_context(self) -> None:
+        """Undo the short `audio_ctx` of the last call, which sticks: set the full one, and stop before encoding."""
+        params = self._params(WINDOW, "en", False, "")
+        params.set_encoder_begin_callback(lambda _: False)
+        whisper.whisper_full(self._context, params, np.zeros(RATE, np.float32), RATE)
 
     def _hear(self, audio: Samples, language: str, translate: bool, prompt: str) -> list[Token]:
         """The tokens of one pass over the audio; times are seconds from its start."""
@@ -103,17 +127,17 @@ class Recogniser:
         code = whisper.whisper_full(self._context, params, samples, len(samples))
         if code:
             raise RuntimeError(f"whisper_full failed with code {code}")
-        return [
-            self._token(whisper.whisper_full_get_token_data(self._context, segment, index))
+        data = [
+            whisper.whisper_full_get_token_data(self._context, segment, index)
             for segment in range(whisper.whisper_full_n_segments(self._context))
             for index in range(whisper.whisper_full_n_tokens(self._context, segment))
         ]
+        return [self._token(token) for token in data if token.id < self._eot or token.id >= self._begin]
 
     def _token(self, data: Any) -> Token:
-        if data.id > self._begin:
-            return Token(b"", data.p, (data.id - self._begin) / 50)
-        text = whisper.whisper_token_to_bytes(self._context, data.id) if data.id < self._eot else b""
-        return Token(text, data.p, data.t_dtw / 100)
+        if data.id >= self._begin:
+            return Token(b"", data.p, (data.id - self._begin) * STAMP_SECONDS)
+        return Token(whisper.whisper_token_to_bytes(self._context, data.id), data.p, data.t_dtw / 100)
 
     def _params(self, seconds: float, language: str, translate: bool, prompt: str) -> Any:
         """Every parameter that matters, anew for each call: nothing sticks.
@@ -132,6 +156,8 @@ class Recogniser:
         params.suppress_blank = True
         params.temperature, params.temperature_inc = 0.0, 0.2
         params.entropy_thold, params.logprob_thold, params.no_speech_thold = 2.4, -1.0, 0.6
+        params.greedy = {"best_of": BEST_OF}
+        params.max_tokens = round(SPARE_TOKENS + TOKENS_PER_SECOND * seconds)
         params.audio_ctx = min(1500, round(CONTEXT_PER_SECOND * seconds) + SPARE_CONTEXT)
         return params
 
@@ -170,5 +196,7 @@ def _alignment_heads(model: ggml.Hyperparameters) -> Any:
     return getattr(whisper.whisper_alignment_heads_preset, f"WHISPER_AHEADS_{name}")
 
 
-def _ignore(_level: int, _text: str) -> None:
-    """What whisper.cpp would write to standard error."""
+def _hush() -> None:
+    """Keep whisper.cpp from writing to standard error; the binding must let go of the callback before Python ends."""
+    whisper.whisper_log_set(lambda _level, _text: None)
+    atexit.register(whisper.whisper_log_set, None)

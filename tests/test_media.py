@@ -1,0 +1,348 @@
+"""Real files, made by ffmpeg for the test, through the real ffmpeg."""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pytest
+from numpy.typing import NDArray
+
+from container import media
+from container.media import BLOCK, RATE, MediaError, decode
+
+TONE = ["-f", "lavfi", "-i", "sine=frequency=440:duration=4"]
+PICTURE = ["-f", "lavfi", "-i", "testsrc=duration=6:size=160x120:rate=25"]
+H264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", "ultrafast"]
+NOT_MEDIA = "This is not an audio or video file that can be read."
+
+
+def make(path: Path, *arguments: str) -> Path:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-bitexact", *arguments, f"file:{path}"]
+    subprocess.run(command, check=True)
+    return path
+
+
+def sound(source: Path | str, warnings: list[str] | None = None) -> NDArray[np.int16]:
+    return np.concatenate([np.zeros(0, np.int16), *decode(str(source), warnings)])
+
+
+def audible(samples: NDArray[np.int16]) -> tuple[float, float]:
+    loud = np.flatnonzero(np.abs(samples) > 100)
+    return float(loud[0] / RATE), float(loud[-1] / RATE)
+
+
+def failure(source: Path | str) -> MediaError:
+    with pytest.raises(MediaError) as error:
+        sound(source)
+    return error.value
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture(scope="module")
+def video(folder: Path) -> Path:
+    return make(folder / "video.mp4", *PICTURE, *TONE, *H264, "-c:a", "aac", "-shortest")
+
+
+@pytest.fixture(scope="module")
+def wav(folder: Path) -> Path:
+    return make(folder / "tone.wav", *TONE, "-ar", "16000")
+
+
+class TestWhatCanBeRead:
+    @pytest.mark.parametrize(
+        "suffix", "mp4 mov m4a mkv webm avi ts mpg flv mp3 aac ogg opus flac wav aiff w64 caf au wma".split()
+    )
+    def test_containers(self, folder: Path, suffix: str) -> None:
+        samples = sound(make(folder / f"tone.{suffix}", *TONE))
+        assert len(samples) / RATE == pytest.approx(4, abs=0.12)
+        assert audible(samples) == pytest.approx((0, 4), abs=0.12)
+
+    def test_blocks_are_equally_long_and_exact(self, folder: Path) -> None:
+        path = make(folder / "minute.wav", "-f", "lavfi", "-i", "sine=duration=70", "-ar", "16000")
+        blocks = list(decode(str(path)))
+        assert [len(block) for block in blocks] == [BLOCK, BLOCK, 10 * RATE]
+        data = np.frombuffer(path.read_bytes()[-70 * RATE * 2 :], np.int16)
+        assert np.array_equal(np.concatenate(blocks), data)
+
+    @pytest.mark.parametrize(
+        "name", ["a b", "it's \"x\"", "100%d", "#1", "😀", "日本語", "-i", "a:b", "concat:x|y", "http:", "%2F", "a\\b"]
+    )
+    def test_names(self, tmp_path: Path, wav: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path(name).write_bytes(wav.read_bytes())
+        assert len(sound(name)) == 4 * RATE
+
+    def test_the_default_track_is_taken(self, folder: Path, wav: Path) -> None:
+        silent = ["-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono:d=4"]
+        maps = ["-map", "0", "-map", "1", "-disposition:a:0", "0", "-disposition:a:1", "default"]
+        path = make(folder / "tracks.mkv", *silent, "-i", str(wav), *maps)
+        assert audible(sound(path)) == pytest.approx((0, 4), abs=0.05)
+
+
+class TestTimeline:
+    @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "flv", "mov"])
+    @pytest.mark.parametrize("origin", [0, 100])
+    def test_sound_that_starts_after_the_picture(self, folder: Path, suffix: str, origin: int) -> None:
+        late = make(folder / "late.mp4", *PICTURE, "-itsoffset", "2", *TONE, *H264, "-c:a", "aac")
+        offset = ["-output_ts_offset", str(origin)] if suffix in ("mkv", "ts") else []
+        path = make(folder / f"late{origin}.{suffix}", "-i", str(late), "-c", "copy", *offset)
+        samples = sound(path)
+        assert audible(samples) == pytest.approx((2, 6), abs=0.05)
+
+    def test_webm(self, folder: Path) -> None:
+        path = make(folder / "late.webm", *PICTURE, "-itsoffset", "2", *TONE, "-deadline", "realtime")
+        assert audible(sound(path)) == pytest.approx((2, 6), abs=0.05)
+
+    def test_a_gap_is_filled_with_silence(self, folder: Path) -> None:
+        path = make(folder / "gap.mkv", *TONE, "-af", "aselect='lt(t,1)+gt(t,3)'", "-c:a", "pcm_s16le")
+        samples = np.abs(sound(path))
+        assert len(samples) / RATE == pytest.approx(4, abs=0.05)
+        assert np.all(samples[int(1.1 * RATE) : int(2.9 * RATE)] == 0)
+
+    def test_an_edit_list_that_skips_the_beginning(self, folder: Path) -> None:
+        tone = ["-f", "lavfi", "-i", "sine=duration=6,volume='gt(t,4)':eval=frame"]
+        whole = make(folder / "whole.mp4", *PICTURE, *tone, *H264, "-c:a", "aac")
+        path = make(folder / "cut.mp4", "-ss", "1.5", "-i", str(whole), "-c", "copy")
+        assert audible(sound(path))[0] == pytest.approx(2.5, abs=0.05)
+
+
+class TestWhatCannotBeRead:
+    def test_empty(self, folder: Path) -> None:
+        path = folder / "empty.mp4"
+        path.touch()
+        error = failure(path)
+        assert (error.code, str(error)) == ("empty", "The file is empty. Upload it again.")
+
+    @pytest.mark.parametrize("suffix", ["png", "jpg", "gif"])
+    def test_image(self, folder: Path, suffix: str) -> None:
+        image = make(folder / f"image.{suffix}", *PICTURE, "-frames:v", "1")
+        error = failure(image.rename(folder / f"{suffix}.mp4"))
+        assert (error.code, str(error), error.retryable) == ("not_media", NOT_MEDIA, False)
+
+    @pytest.mark.parametrize(
+        "content", [b"Hello, world.\n" * 1000, os.urandom(100_000), b"\0"], ids=["text", "noise", "zero"]
+    )
+    def test_anything_else(self, folder: Path, content: bytes) -> None:
+        path = folder / "other.mp4"
+        path.write_bytes(content)
+        assert failure(path).code == "not_media"
+
+    def test_video_without_sound(self, folder: Path) -> None:
+        error = failure(make(folder / "silent.mp4", *PICTURE, *H264))
+        assert error.code == "no_audio"
+        assert str(error) == "The file has no sound track, so there is nothing to transcribe."
+
+    def test_cut_before_the_index(self, folder: Path, video: Path) -> None:
+        path = folder / "cut_before_index.mp4"
+        path.write_bytes(video.read_bytes()[:20_000])
+        error = failure(path)
+        assert error.code == "incomplete"
+        assert str(error) == "The file is incomplete: its end is missing. Upload it again."
+
+    def test_gone(self, folder: Path) -> None:
+        assert failure(folder / "nowhere.mp4").code == "gone"
+        assert failure(folder).code == "not_media"
+
+    @pytest.mark.parametrize("suffix", ["mkv", "mp3", "flac", "wav", "mp4"])
+    def test_what_a_truncated_file_still_holds_is_delivered_with_a_warning(self, folder: Path, suffix: str) -> None:
+        options = ["-movflags", "+faststart"] if suffix == "mp4" else []
+        noise = ["-f", "lavfi", "-i", "anoisesrc=duration=20:r=16000"]
+        whole = make(folder / f"whole.{suffix}", *noise, "-ac", "1", *options)
+        path = folder / f"half.{suffix}"
+        path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        warnings: list[str] = []
+        seconds = len(sound(path, warnings)) / RATE
+        assert 7 < seconds < 13
+        assert warnings == [
+            f"The file is damaged or incomplete: only the first {seconds:.0f} seconds of sound could be read."
+        ]
+
+    def test_no_warning_where_nothing_is_wrong(self, video: Path, wav: Path) -> None:
+        warnings: list[str] = []
+        sound(video, warnings)
+        sound(wav, warnings)
+        assert warnings == []
+
+
+class TestHostileInput:
+    @pytest.fixture
+    def secret(self, folder: Path) -> Path:
+        return make(folder / "secret.ts", *TONE)
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".ts", ""])
+    @pytest.mark.parametrize("kind", ["hls", "concat", "dash", "sdp", "subtitle"])
+    def test_references_are_not_followed(self, folder: Path, secret: Path, kind: str, suffix: str) -> None:
+        with serving({"/secret.ts": (200, secret.read_bytes())}) as (address, requests):
+            for target in (f"file://{secret}", str(secret), f"{address}/secret.ts"):
+                path = folder / f"evil{suffix}"
+                path.write_text(PLAYLISTS[kind].format(target=target))
+                error = failure(path)
+                assert (error.code, str(error)) == ("not_media", NOT_MEDIA)
+                assert failure(f"{address}/evil{suffix}").code == "gone"
+            assert [r for r in requests if r.startswith("/secret")] == []
+
+    @pytest.mark.parametrize(
+        "source", ["concat:{0}|{0}", "subfile,,start,0,end,0,,:{0}", "data:audio/wav;base64,AA", "pipe:0"]
+    )
+    def test_protocols_in_names(self, secret: Path, source: str) -> None:
+        assert failure(source.format(secret)).code == "gone"
+
+    @pytest.mark.parametrize("scheme", ["ftp", "rtmp", "tcp", "gopher", "file"])
+    def test_other_schemes_are_paths(self, scheme: str) -> None:
+        assert failure(f"{scheme}://127.0.0.1/x.mp4").code == "gone"
+
+    def test_redirects_lead_to_no_other_protocol(self, secret: Path) -> None:
+        with serving({"/a.ts": (302, f"file://{secret}".encode())}) as (address, _):
+            assert failure(f"{address}/a.ts").code == "not_media"
+
+    def test_an_external_track(self, folder: Path, wav: Path) -> None:
+        own = make(folder / "own.mov", *TONE, "-ar", "16000", "-c:a", "pcm_s16le")
+        path = folder / "external.mov"
+        path.write_bytes(with_external_reference(own.read_bytes(), str(wav)))
+        assert failure(path).code == "damaged"
+
+
+class TestOverHTTP:
+    def test_the_same_as_from_disk(self, video: Path) -> None:
+        with serving({"/v.mp4?X=1%2F2": (200, video.read_bytes())}) as (address, _):
+            assert np.array_equal(sound(f"{address}/v.mp4?X=1%2F2"), sound(video))
+
+    @pytest.mark.parametrize(
+        ("status", "code", "retryable"),
+        [(403, "refused", True), (404, "gone", False), (410, "gone", False), (500, "unreachable", True)],
+    )
+    def test_refusals(self, status: int, code: str, retryable: bool) -> None:
+        with serving({"/x.mp4": (status, b"")}) as (address, _):
+            error = failure(f"{address}/x.mp4")
+        assert (error.code, error.retryable) == (code, retryable)
+        assert "127.0.0.1" not in str(error)
+
+    def test_nobody_answers(self) -> None:
+        with serving({}) as (address, _):
+            pass
+        assert failure(f"{address}/x.mp4").code == "unreachable"
+
+    def test_silence_on_the_line(self, wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(media, "PATIENCE", 1.0)
+        with serving({"/x.wav": (0, wav.read_bytes()[:1000])}) as (address, _):
+            error = failure(f"{address}/x.wav")
+        assert (error.code, error.retryable) == ("stalled", True)
+
+
+class TestProcesses:
+    @pytest.fixture
+    def long(self, folder: Path) -> Path:
+        return make(folder / "long.wav", "-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono:d=900")
+
+    def test_closing_ends_ffmpeg(self, long: Path) -> None:
+        blocks = decode(str(long))
+        next(blocks)
+        assert [child.name() for child in psutil.Process().children()] != []
+        blocks.close()  # type: ignore[attr-defined]
+        assert psutil.Process().children() == []
+
+    def test_ffmpeg_dies_with_its_owner(self, long: Path) -> None:
+        script = (
+            "import sys, time; from container.media import decode\n"
+            "blocks = decode(sys.argv[1]); next(blocks); print(1, flush=True); time.sleep(60)"
+        )
+        owner = subprocess.Popen([sys.executable, "-c", script, str(long)], stdout=subprocess.PIPE)
+        assert owner.stdout
+        assert owner.stdout.readline() == b"1\n"
+        (child,) = psutil.Process(owner.pid).children()
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        child.wait(5)
+        owner.stdout.close()
+
+
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXTINF:4.0,\n{target}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile '{target}'\n",
+    "dash": (
+        '<?xml version="1.0"?>'
+        '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT4S">'
+        '<Period><AdaptationSet mimeType="audio/mp4"><Representation id="1" bandwidth="1"><BaseURL>{target}</BaseURL>'
+        "<SegmentBase/></Representation></AdaptationSet></Period></MPD>"
+    ),
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nt=0 0\nm=audio 5004 RTP/AVP 0\na=control:{target}\n",
+    "subtitle": "1\n00:00:00,000 --> 00:00:04,000\n{target}\n",
+}
+
+
+@contextmanager
+def serving(answers: dict[str, tuple[int, bytes]]) -> Iterator[tuple[str, list[str]]]:
+    """An HTTP server with ranges; status 0 sends what there is, promises more and falls silent. Yields the requests."""
+    requests: list[str] = []
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            requests.append(self.path)
+            status, body = answers.get(self.path, (404, b""))
+            start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+            self.send_response({200: 206, 0: 200}.get(status, status))
+            if status == 200:
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            if 300 <= status < 400:
+                self.send_header("Location", body.decode())
+                body = b""
+            self.send_header("Content-Length", str(len(body) - start if status else 1_000_000))
+            self.end_headers()
+            self.wfile.write(body[start:])
+            if not status:
+                over.wait()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", requests
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def with_external_reference(movie: bytes, path: str) -> bytes:
+    """The movie with its track's data reference turned into a Mac alias to `path` (QuickTime File Format, `dref`)."""
+    location = path.encode()
+    record = struct.pack(">2s", (len(location)).to_bytes(2, "big")) + location + b"\0" * (len(location) % 2)
+    alias = b"\0" * 10 + bytes(28) + bytes(12) + bytes(64) + bytes(16) + struct.pack(">HH", 0, 0) + bytes(16)
+    alias += struct.pack(">H", 2) + record + struct.pack(">HH", 0xFFFF, 0)
+    entry = struct.pack(">I4sI", 12 + len(alias), b"alis", 0) + alias
+    reference = struct.pack(">I4sII", 16 + len(entry), b"dref", 0, 1) + entry
+
+    def rewritten(data: bytes) -> bytes:
+        out, at = b"", 0
+        while at + 8 <= len(data):
+            size, kind = struct.unpack_from(">I4s", data, at)
+            body = data[at + 8 : at + size]
+            if kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf"):
+                body = rewritten(body)
+            atom = struct.pack(">I4s", 8 + len(body), kind) + body
+            out += reference if kind == b"dref" else atom
+            at += size
+        return out
+
+    return rewritten(movie)

@@ -1,0 +1,175 @@
+"""The real model on real speech, and the words that tokens make."""
+
+import wave
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from container import weights
+from container.alignment import Token, complete, segments, without_echoes
+from container.catalogue import ModelError
+from container.cutting import cut
+from container.recogniser import Recogniser, languages
+from container.transcript import Chunk, Segment, Span, Word
+from container.vad import SpeechDetector
+
+RATE = 16_000
+SENTENCE = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country."
+
+
+@pytest.fixture(scope="module")
+def recogniser(models_dir: Path) -> Recogniser:
+    return Recogniser(weights.path("tiny.en", models_dir))
+
+
+@pytest.fixture(scope="module")
+def kennedy(jfk: Path) -> NDArray[np.float32]:
+    with wave.open(str(jfk)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / np.float32(32768)
+
+
+def whole(audio: NDArray[np.float32]) -> Chunk:
+    seconds = len(audio) / RATE
+    return Chunk(start=0, end=seconds, speech=[Span(start=0, end=seconds)])
+
+
+def text(found: list[Segment]) -> str:
+    return " ".join(segment.text for segment in found)
+
+
+class TestRecogniser:
+    def test_a_sentence_word_for_word(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
+        found = recogniser.transcribe(kennedy, whole(kennedy))
+        assert text(found) == SENTENCE
+        words = [word for segment in found for word in segment.words]
+        assert "".join(word.text for word in words).strip() == SENTENCE
+        assert min(word.probability for word in words) > 0.3
+
+    def test_looped_speech(self, recogniser: Recogniser, kennedy: NDArray[np.float32], models_dir: Path) -> None:
+        """Four rounds with silences between: every sentence once, its times those of the sound, shifted by rounds."""
+        silence = np.zeros(5 * RATE, np.float32)
+        audio = np.concatenate([part for _ in range(4) for part in (silence, kennedy)])
+        detector = SpeechDetector(weights.path(weights.VAD, models_dir))
+        detector.feed((audio * 32767).astype(np.int16))
+        rounds = []
+        for chunk in cut(detector.finish()):
+            samples = audio[round(chunk.start * RATE) : round(chunk.end * RATE)]
+            rounds.append(recogniser.transcribe(samples, chunk))
+        assert [text(found) for found in rounds] == [SENTENCE] * 4
+        for index, found in enumerate(rounds):
+            words = {word.text.strip(): word for segment in found for word in segment.words}
+            start = 16 * index + 5
+            assert words["And"].start == pytest.approx(start + 0.32, abs=0.1)
+            assert words["Americans"].end == pytest.approx(start + 2.27, abs=0.2)
+            assert words["ask"].start == pytest.approx(start + 8.2, abs=0.3)
+            assert words["country."].end == pytest.approx(start + 10.5, abs=0.25)
+
+    def test_words_are_in_order_and_inside_speech(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
+        spans = [(100.3, 102.3), (103.3, 104.4), (105.4, 107.7), (108.1, 110.6)]
+        chunk = Chunk(start=100.0, end=111.0, speech=[Span(start=start, end=end) for start, end in spans])
+        words = [word for segment in recogniser.transcribe(kennedy, chunk) for word in segment.words]
+        assert all(a.end <= b.start and a.start <= a.end for a, b in pairwise(words))
+        assert all(any(s.start <= w.start <= w.end <= s.end for s in chunk.speech) for w in words)
+        assert {chunk.speech[0].start, chunk.speech[2].start, chunk.speech[3].start} <= {word.start for word in words}
+
+    def test_nothing_sticks_from_call_to_call(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
+        before = recogniser.transcribe(kennedy, whole(kennedy))
+        short = kennedy[: 2 * RATE]
+        recogniser.transcribe(short, whole(short), language="en", translate=True, prompt="Zanzibar, Ouagadougou.")
+        assert recogniser.transcribe(kennedy, whole(kennedy)) == before
+
+    def test_the_prompt_teaches_spelling(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
+        found = recogniser.transcribe(kennedy, whole(kennedy), prompt="my fellow AMERICANS, your COUNTRY")
+        assert text(found) != SENTENCE
+        assert text(found).casefold().replace(",", "") == SENTENCE.casefold()
+
+    def test_a_moment_of_sound(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
+        for samples in (160, 800, 4_000):
+            audio = kennedy[6_000 : 6_000 + samples]
+            found = recogniser.transcribe(audio, whole(audio))
+            assert all(0 <= s.start <= s.end <= samples / RATE for s in found)
+
+    def test_no_speech_no_text(self, recogniser: Recogniser) -> None:
+        audio = np.zeros(10 * RATE, np.float32)
+        assert recogniser.transcribe(audio, Chunk(start=0, end=10, speech=[])) == []
+
+    def test_an_english_model(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
+        assert not recogniser.multilingual
+        assert recogniser.languages == ["en"]
+        assert recogniser.detect_language(kennedy) == ("en", 1.0)
+        assert {"en", "de", "zh", "yue"} <= set(languages())
+
+    def test_a_file_that_is_no_model(self, tmp_path: Path) -> None:
+        path = tmp_path / "ggml-odd.bin"
+        with pytest.raises(ModelError, match=r"The model ggml-odd\.bin is not installed\."):
+            Recogniser(path)
+        path.write_bytes(b"GGUF" + bytes(100))
+        with pytest.raises(ModelError, match=r"The model ggml-odd\.bin is damaged\."):
+            Recogniser(path)
+
+
+def tokens(*pieces: tuple[str, float]) -> list[Token]:
+    return [Token(piece.encode(), 0.9, end) for piece, end in pieces]
+
+
+def timed(heard: list[Token], *spans: tuple[float, float], end: float = 10.0) -> list[tuple[str, float, float]]:
+    chunk = Chunk(start=0, end=end, speech=[Span(start=a, end=b) for a, b in spans])
+    return [(w.text, w.start, w.end) for segment in segments(heard, chunk) for w in segment.words]
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("pieces", "words"),
+        [
+            ([" As", "k", " not", ".", '"'], [" Ask", ' not."']),
+            ([" he", ' "', "said", '"', "?"], [" he", ' "said"?']),
+            ([" pre", "-", "pen", "ding"], [" pre-pending"]),
+            ([" one", " -", " two"], [" one -", " two"]),
+            (["你", "好", "。", "世", "界", "。"], ["你", "好。", "世", "界。"]),
+            (["こん", "にちは", "。"], ["こん", "にちは。"]),
+            ([" it", "'s", " 3", ".", "5", "%"], [" it's", " 3.5%"]),
+            ([" ...", " -"], []),
+        ],
+    )
+    def test_tokens_become_words(self, pieces: list[str], words: list[str]) -> None:
+        heard = tokens(*((piece, float(n)) for n, piece in enumerate(pieces, 1)))
+        assert [word for word, *_ in timed(heard, (0, 10))] == words
+
+    def test_characters_split_between_tokens(self) -> None:
+        data = " naïve 😀a".encode()
+        heard = [Token(data[i : i + 1], 0.5 + i / 100, float(i)) for i in range(len(data))]
+        assert "".join(word for word, *_ in timed(heard, (0, 20), end=20.0)) == " naïve 😀a"
+
+    def test_a_pause_goes_between_the_words_it_is_nearest_to(self) -> None:
+        heard = tokens((" one", 1.3), (" two", 2.1), (".", 4.9), (" three", 5.5), (" four", 6.2))
+        assert timed(heard, (0.5, 2.2), (5.0, 6.4)) == [
+            (" one", 0.5, 1.4),
+            (" two.", 1.4, 2.2),
+            (" three", 5.0, 5.6),
+            (" four", 5.6, 6.4),
+        ]
+
+    def test_a_last_word_does_not_swallow_what_was_not_understood(self) -> None:
+        assert timed(tokens((" one", 1.0)), (0.5, 8.0)) == [(" one", 0.5, 1.0)]
+
+    def test_sounds_are_not_words(self) -> None:
+        assert timed(tokens((" [", 1.0), ("Music", 2.0), ("]", 2.0)), (0, 10)) == []
+
+    def test_an_open_end_is_heard_again(self) -> None:
+        stamp, word = Token(b"", 1.0, 2.0), Token(b" a", 1.0, 1.0)
+        later = Token(b"", 1.0, 2.4)
+        assert complete([word, stamp]) == ([word, stamp], None)
+        assert complete([word]) == ([word], None)
+        assert complete([word, stamp, later]) == ([word, stamp], 2.4)
+        assert complete([word, stamp, later, word]) == ([word, stamp], 2.4)
+
+    def test_loops_are_cut_and_patience_is_not(self) -> None:
+        def said(*times: float) -> list[Segment]:
+            words = [Word(start=a, end=b, text=" nine", probability=0.9) for a, b in pairwise(times)]
+            return [Segment(start=times[0], end=times[-1], text="nine", words=words)]
+
+        assert [len(s.words) for s in without_echoes(said(0, 0.4, 0.8, 1.2))] == [3]
+        assert [len(s.words) for s in without_echoes(said(0, 0.4, 0.42, 0.43, 0.44, 0.46))] == [1]
