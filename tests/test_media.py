@@ -13,7 +13,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 from numpy.typing import NDArray
 
