@@ -20,7 +20,10 @@ from client.watching import Watcher
 MOST_BARS = 6
 LABEL_WIDTH = 36
 BAR_WIDTH = 30
+# The percentage, and a space between the columns.
+FIXED_WIDTH = 4 + 3
 LINE_SECONDS = 5.0
+NEARLY = 99.9
 IN_HAND = ("preparing", "transcribing")
 
 
@@ -104,7 +107,7 @@ class Progress(Watcher):
     def _upload(self) -> Row:
         size = self._size_arrived + sum(self._running.values())
         share = size / self._size if self._size else self._files_arrived / self._files
-        info = f"{self._files_arrived:,} of {text.count(self._files, 'file')}, {text.size(self._size)}"
+        info = f"{self._files_arrived:,} of {text.count(self._files, 'file')}"
         elapsed = time.monotonic() - self._began
         if size and elapsed > 1:
             left = text.duration((self._size - size) * elapsed / size)
@@ -112,7 +115,7 @@ class Progress(Watcher):
         return Row("Uploading", share, info)
 
     def _details(self) -> list[Row]:
-        """The files in hand, those that wait for their turn last."""
+        """The files in hand, those that wait for something last."""
         with self._lock:
             if self.is_sending:
                 return [_uploading(source, count) for source, count in self._running.items()]
@@ -141,13 +144,15 @@ class Bars(Progress):
         if overall is None:
             return table
         shown = details[:MOST_BARS]
-        labels = [overall.label, *(f"  {text.shortened(text.printable(row.label), LABEL_WIDTH)}" for row in shown)]
+        width = self._console.width - max(len(row.info) for row in (overall, *shown)) - FIXED_WIDTH
+        most = max(len(overall.label), min(LABEL_WIDTH, width - BAR_WIDTH // 2))
+        labels = [overall.label, *(f"  {text.shortened(text.printable(row.label), most - 2)}" for row in shown)]
         # The bars move to the right once in a while, but not to and fro.
-        self._label_width = max(self._label_width, *map(cell_len, labels))
+        self._label_width = min(most, max(self._label_width, *map(cell_len, labels)))
         table.columns[0].min_width = self._label_width
         for label, row in zip(labels, (overall, *shown), strict=True):
-            bar = ProgressBar(total=1, completed=row.share, width=BAR_WIDTH)
-            table.add_row(Text(label), bar, f"{100 * row.share:3.0f}%", Text(row.info, overflow="ellipsis"))
+            bar = ProgressBar(total=1, completed=row.share, width=max(1, min(BAR_WIDTH, width - self._label_width)))
+            table.add_row(Text(label), bar, f"{int(100 * row.share):3}%", Text(row.info, overflow="ellipsis"))
         if len(details) > len(shown):
             table.add_row(Text(f"  and {len(details) - len(shown):,} more"))
         return table
@@ -167,7 +172,7 @@ class Lines(Progress):
             now = time.monotonic()
             if row and (row.label != label or now - when > LINE_SECONDS):
                 self._last = (row.label, now)
-                self.note(f"{row.label}: {100 * row.share:.0f} %, {row.info}.")
+                self.note(f"{row.label}: {int(100 * row.share)} %, {row.info}.")
 
 
 def _uploading(source: Source, count: int) -> Row:
@@ -175,11 +180,15 @@ def _uploading(source: Source, count: int) -> Row:
 
 
 def _in_hand(file: File) -> Row:
-    return Row(file.path, file.percent / 100, "prepared" if _waits(file) else file.state)
+    state = file.state
+    if _waits(file):
+        state = "to be written" if file.percent else "prepared"
+    return Row(file.path, file.percent / 100, state)
 
 
 def _waits(file: File) -> bool:
-    return file.state == "transcribing" and not file.percent
+    """Whether the recogniser has not begun with a file, or is through with it: the server then says 99.9 per cent."""
+    return file.state == "transcribing" and not 0 < file.percent < NEARLY
 
 
 def _transcription(jobs: Sequence[Job]) -> Row:

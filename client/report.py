@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client import text
-from client.errors import TranscribeError
+from client.errors import Refused, TranscribeError
 from client.models import Result
 from client.progress import Progress
 
@@ -84,6 +84,9 @@ def interrupted(progress: Progress, context: click.Context) -> list[str]:
 def broken_off(error: TranscribeError, progress: Progress, context: click.Context) -> list[str]:
     """What to say after an error that ended the run."""
     lines = [f"Error: {text.printable(line)}" for line in str(error).splitlines()]
+    if isinstance(error, Refused):
+        untold = [(field, message) for field, message in error.fields if message not in str(error)]
+        lines += [f"  {text.printable(field)} {text.printable(message)}" for field, message in untold]
     return [*lines, *_come_back(progress, context)] if progress.ids else lines
 
 
@@ -95,8 +98,9 @@ def _come_back(progress: Progress, context: click.Context) -> list[str]:
 def _tell(console: Console, result: Result) -> None:
     path = result.transcripts.get("txt")
     if path and result.audio_seconds <= SHORT_SECONDS:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        text.say(console, "", *map(text.printable, lines))
+        text.say(console, "")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            console.print(Text(text.printable(line)), soft_wrap=not console.is_terminal)
 
 
 def _command(context: click.Context, ids: Iterable[str]) -> str:

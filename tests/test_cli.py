@@ -75,9 +75,7 @@ class TestWords:
         result = transcribe(server, "talk.mp4")
         assert timeless(result.stdout) == ("Transcribed 1 file in 0 s:\n  talk.txt\n  talk.srt\n\ntxt of talk.mp4\n")
         assert result.stderr == (
-            "Found 1 file to transcribe, 5 bytes.\n"
-            "Uploading: 0 %, 0 of 1 file, 5 bytes.\n"
-            "Transcribing: 100 %, 1 of 1 file.\n"
+            "Found 1 file to transcribe, 5 bytes.\nUploading: 0 %, 0 of 1 file.\nTranscribing: 100 %, 1 of 1 file.\n"
         )
         assert result.exit_code == 0
 
@@ -91,7 +89,7 @@ class TestWords:
         )
         assert result.stderr.splitlines() == [
             "Found 3 files to transcribe, 15 bytes; 1 other file ignored.",
-            "Uploading: 0 %, 0 of 3 files, 15 bytes.",
+            "Uploading: 0 %, 0 of 3 files.",
             "Transcribing: 100 %, 3 of 3 files.",
             "1 file failed:",
             "  in/a fail.mp4: There is no sound in it.",
@@ -186,6 +184,17 @@ class TestErrors:
         result = transcribe(server, "a.mp4", "--model", "huge")
         assert result.stderr.splitlines()[1:] == [
             "Error: The request is not valid: options.model must be one of those installed: base, tiny.en."
+        ]
+        assert result.exit_code == 2
+
+    def test_every_wrong_field_is_told(self, server: Bench) -> None:
+        fill(*(f"in/{n}\\.mp4" for n in range(3)))
+        result = transcribe(server, "in", "--language", "xx")
+        told = result.stderr.splitlines()
+        assert told[1].startswith("Error: The request is not valid: files[0].path must be a relative path")
+        assert told[1].endswith("; and 1 more.")
+        assert told[2:] == [
+            "  options.language must be 'auto' or the code of a language that Whisper knows, such as 'en'"
         ]
         assert result.exit_code == 2
 
