@@ -3,14 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
 
 from chalicelib import ids, keys, languages, tokens, views
-from chalicelib.errors import Problem, conflict, not_found
+from chalicelib.errors import conflict, not_found
 from chalicelib.jobs import (
     FileError,
     FileState,
@@ -24,6 +23,7 @@ from chalicelib.jobs import (
 )
 from chalicelib.ports import Objects, Records, Workflow
 from chalicelib.settings import Settings
+from chalicelib.validation import FieldError, field_error, not_valid, wrong_fields
 
 PAGE = 100
 FILES_PAGE = 1000
@@ -79,16 +79,16 @@ class Service:
     def files(self, owner: str, job_id: str, cursor: str | None) -> dict[str, Any]:
         after = -1 if cursor is None else _number(cursor)
         if after is None:
-            raise _bad_parameter("cursor", "must be the 'next' of an earlier answer")
+            raise wrong_fields(field_error("cursor", "must be the 'next' of an earlier answer"))
         return self._files(self._job(owner, job_id), after, FILES_PAGE)
 
     def jobs(self, owner: str, cursor: str | None, limit: str | None) -> dict[str, Any]:
         """The owner's jobs, newest first."""
         count = PAGE if limit is None else _number(limit)
         if count is None or not 1 <= count <= PAGE:
-            raise _bad_parameter("limit", f"must be a number from 1 to {PAGE}")
+            raise wrong_fields(field_error("limit", f"must be a number from 1 to {PAGE}"))
         if cursor is not None and not ids.is_job_id(cursor):
-            raise _bad_parameter("cursor", "must be the 'next' of an earlier answer")
+            raise wrong_fields(field_error("cursor", "must be the 'next' of an earlier answer"))
         jobs = self.records.jobs(owner, count + 1, cursor)
         more = len(jobs) > count
         now = self.clock()
@@ -105,7 +105,9 @@ class Service:
         """Where a transcript can be downloaded for a while."""
         job = self._job(owner, job_id)
         if format not in job.options.formats:
-            raise _bad_parameter("format", f"must be one of the job's formats: {', '.join(job.options.formats)}")
+            raise wrong_fields(
+                field_error("format", f"must be one of the job's formats: {', '.join(job.options.formats)}")
+            )
         file = self._file(job, n)
         if file.state == FileState.FAILED:
             raise conflict(f"This file has no transcript: {file.error.message if file.error else 'it failed.'}")
@@ -155,32 +157,36 @@ class Service:
         try:
             new = NewJob.model_validate_json(body or b"{}")
         except ValidationError as error:
-            raise _invalid(error) from None
+            raise not_valid(error) from None
         model = new.options.model or self.settings.default_model
         errors = [*self._model_errors(new.options, model), *self._size_errors(new)]
         if errors:
-            raise _wrong_fields(errors)
+            raise wrong_fields(*errors)
         return new.model_copy(update={"options": new.options.model_copy(update={"model": model})})
 
-    def _model_errors(self, options: Options, model: str) -> list[dict[str, str]]:
+    def _model_errors(self, options: Options, model: str) -> list[FieldError]:
         multilingual = self.settings.models.get(model)
         if multilingual is None:
             return [
-                _field("options.model", f"must be one of those installed: {', '.join(sorted(self.settings.models))}")
+                field_error(
+                    "options.model", f"must be one of those installed: {', '.join(sorted(self.settings.models))}"
+                )
             ]
         errors = []
         if not multilingual and options.language not in (languages.AUTO, "en"):
             errors.append(
-                _field("options.language", f"must be 'en' or 'auto', since the model {model} knows English only")
+                field_error("options.language", f"must be 'en' or 'auto', since the model {model} knows English only")
             )
         if not multilingual and options.task == Task.TRANSLATE:
-            errors.append(_field("options.task", f"must be 'transcribe', since the model {model} knows English only"))
+            errors.append(
+                field_error("options.task", f"must be 'transcribe', since the model {model} knows English only")
+            )
         return errors
 
-    def _size_errors(self, new: NewJob) -> list[dict[str, str]]:
+    def _size_errors(self, new: NewJob) -> list[FieldError]:
         limit = self.settings.largest_file
         return [
-            _field(f"files[{n}].size", f"must not be more than {limit} bytes")
+            field_error(f"files[{n}].size", f"must not be more than {limit} bytes")
             for n, file in enumerate(new.files)
             if file.size > limit
         ]
@@ -215,36 +221,3 @@ class Service:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-def _field(name: str, message: str) -> dict[str, str]:
-    return {"field": name, "message": message}
-
-
-def _wrong_fields(errors: list[dict[str, str]]) -> Problem:
-    said = "; ".join(f"{error['field']} {error['message']}" for error in errors[:3])
-    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The request is not valid: {said}{more}.", errors)
-
-
-def _bad_parameter(name: str, message: str) -> Problem:
-    return _wrong_fields([_field(name, message)])
-
-
-def _invalid(error: ValidationError) -> Problem:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    if details[0]["type"] == "json_invalid":
-        return Problem(HTTPStatus.BAD_REQUEST, "The body is not valid JSON.")
-    return _wrong_fields([_field(_path(detail["loc"]), _sentence(detail)) for detail in details])
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """`("files", 3, "path")` as `files[3].path`."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return path.removeprefix(".") or "body"
-
-
-def _sentence(detail: Any) -> str:
-    message: str = detail["msg"]
-    message = message.removeprefix("Value error, ")
-    return message if message.startswith("must") else f"is wrong: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,61 @@
+"""Which field of a request is wrong, and how to put it right."""
+
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+
+from chalicelib.errors import Problem
+
+FieldError = dict[str, str]
+
+# Our own words for the types of error that requests can have (https://docs.pydantic.dev/latest/errors/validation_errors).
+MESSAGES = {
+    "missing": "must be given",
+    "extra_forbidden": "must be left out: there is no such field",
+    "enum": "must be {expected}",
+    "greater_than_equal": "must be {ge} or more",
+    "too_short": "must hold at least {min_length}",
+    "too_long": "must hold no more than {max_length}, not {actual_length}",
+    "string_too_long": "must have no more than {max_length} characters",
+    "string_type": "must be a string",
+    "string_unicode": "must be valid Unicode",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+}
+SHOWN = 3
+
+
+def field_error(field: str, message: str) -> FieldError:
+    """`message` goes on after the field's name: "must be …"."""
+    return {"field": field, "message": message}
+
+
+def wrong_fields(*errors: FieldError) -> Problem:
+    said = "; ".join(f"{error['field']} {error['message']}" for error in errors[:SHOWN])
+    more = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The request is not valid: {said}{more}.", errors)
+
+
+def not_valid(error: ValidationError) -> Problem:
+    """The problem of a body that is not JSON or not what the model says."""
+    details = error.errors(include_url=False, include_input=False)
+    if details[0]["type"] == "json_invalid":
+        return Problem(HTTPStatus.BAD_REQUEST, "The body is not valid JSON.")
+    return wrong_fields(*(field_error(_path(detail["loc"]), _message(detail)) for detail in details))
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """`("files", 3, "path")` as `files[3].path`."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.removeprefix(".") or "the body"
+
+
+def _message(detail: Any) -> str:
+    ours = MESSAGES.get(detail["type"])
+    if ours is None:
+        return str(detail["msg"]).removeprefix("Value error, ")
+    return ours.format(**detail.get("ctx", {}))
