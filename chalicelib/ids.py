@@ -23,5 +23,5 @@ def is_job_id(text: str) -> bool:
 
 
 def _ulid(time: float, tail: int) -> str:
-    number = int(time * 1000) << 80 | tail
+    number = round(time * 1000) << 80 | tail
     return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
