@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
+import httpx
+
 from client import disk
 from client.errors import Refused, Unreachable
 from client.models import File, Job, Options, Result, Upload
@@ -21,8 +23,8 @@ from client.watching import Watcher
 T = TypeVar("T")
 FRESH_URLS = 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 2.0
-# Whoever follows a job of very many files must not keep the server busy: it rests for 10 times what an answer took.
-REST_PER_WORK = 10
+# So that a job of very many files does not keep the server busy, 10 times what an answer took is rested, up to 5 s.
+REST_PER_WORK, LONGEST_REST = 10, 5.0
 
 
 def _ignore(_: object) -> None:
@@ -112,7 +114,8 @@ class Client:
             yield from jobs
             going = [job.id for job in jobs if not job.final]
             if going:
-                time.sleep(max(pause * random.uniform(0.8, 1.2), REST_PER_WORK * work))  # noqa: S311
+                rest = min(REST_PER_WORK * work, LONGEST_REST)
+                time.sleep(max(pause * random.uniform(0.8, 1.2), rest))  # noqa: S311
                 pause = min(pause * 1.25, LONGEST_PAUSE)
 
     def upload(
@@ -134,7 +137,8 @@ class Client:
         request = file.upload
         expired = 0
         while request := request or self._fresh_upload(job, file, stop):
-            headers = {**request.headers, "Content-Length": str(file.size)}
+            headers = httpx.Headers(request.headers)
+            headers["Content-Length"] = str(file.size)
             content = disk.blocks(local, file.size, sent, stop)
             try:
                 response = self._transport.send(request.method, request.url, headers, content)

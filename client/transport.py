@@ -103,11 +103,11 @@ class Transport:
             self._note(f"{message} Trying again for {self.patience:.0f} seconds.")
         retries.wait(error)
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], content: Iterable[bytes]) -> httpx.Response:
+    def send(self, method: str, url: str, headers: httpx.Headers, content: Iterable[bytes]) -> httpx.Response:
         """Sends a body to a presigned URL. Raises Unreachable where another attempt may help."""
         url = self.resolve(url)
         try:
-            response = self._plain.request(method, url, headers=dict(headers), content=content)
+            response = self._plain.request(method, url, headers=headers, content=content)
         except httpx.TransportError as error:
             raise Unreachable(_diagnosis(error, _origin(url))) from None
         # S3 answers 400 RequestTimeout, not 408, when the body came too slowly.

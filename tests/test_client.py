@@ -439,6 +439,18 @@ class TestServer:
             "The server answers again.",
         ]
 
+    def test_an_outage_does_not_slow_down_what_follows(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        pauses: list[float] = []
+        with Client(server.url, server.token) as client:
+            job = client.create_job([("a.mp4", 5)])
+            server.fault = first(3, "GET", "/jobs", HTTPStatus.BAD_GATEWAY)
+            monkeypatch.setattr("client.api.time.sleep", pauses.append)
+            following = client.follow(job.id)
+            states = [next(following).state for _ in range(6)]
+        assert states == ["awaiting_upload"] * 6
+        assert pauses[0] == 5.0
+        assert all(pause <= 2.4 for pause in pauses[1:])
+
     def test_patience_ends(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(transport, "LONGEST_DELAY", 0.1)
         with Client(server.url, server.token, patience=0.5) as api:
