@@ -7,7 +7,7 @@ MODEL ?= tiny.en
 MEDIA ?=
 
 BIN := .venv/bin
-MODELS := .cache/models
+MODELS_DIR := .cache/models
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
@@ -15,7 +15,7 @@ DEV := .venv/.dev
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,13 +35,13 @@ $(DEV): requirements-dev.lock $(RUNTIME)
 	@touch $@
 
 setup: $(RUNTIME) ## Make .venv with the service and the command line
-	@$(BIN)/transcriber models install --models $(MODELS) $(MODEL)
+	@$(BIN)/transcriber models install --models $(MODELS_DIR) $(MODEL)
 
 demo: setup ## Transcribe a video through a service of its own (MEDIA=file-or-folder for yours)
-	@$(BIN)/transcriber demo --models $(MODELS) --model $(MODEL) $(if $(MEDIA),"$(MEDIA)")
+	@$(BIN)/transcriber demo --models $(MODELS_DIR) --model $(MODEL) $(if $(MEDIA),"$(MEDIA)")
 
 serve: setup ## Run the service until stopped (HOST, PORT, DATA, MODEL)
-	@exec $(BIN)/transcriber serve --host $(HOST) --port $(PORT) --data $(DATA) --models $(MODELS) --model $(MODEL)
+	@exec $(BIN)/transcriber serve --host $(HOST) --port $(PORT) --data $(DATA) --models $(MODELS_DIR) --model $(MODEL)
 
 test: $(DEV) ## Run all tests
 	@$(BIN)/python -m pytest
@@ -67,3 +67,5 @@ lock: $(DEV) ## Pin the newest versions that pyproject.toml allows
 
 clean: ## Remove .venv, caches and build results (never your data)
 	rm -rf .venv .cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+include deploy.mk

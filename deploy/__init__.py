@@ -1,1 +1,1 @@
-"""Deploying: from names to a stack, an image and an API, with one command."""
+"""Deploying to AWS: names, image, stack and API. Run it as `python -m deploy`, or through the Makefile."""

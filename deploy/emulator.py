@@ -1,4 +1,4 @@
-"""Lambda's Runtime Interface Emulator, out of the package of AWS's SAM command line: `python -m deploy.emulator`."""
+"""Lambda's Runtime Interface Emulator, out of the package of AWS's SAM command line."""
 
 import platform
 from pathlib import Path
@@ -26,7 +26,3 @@ def install(folder: Path) -> Path:
         unfinished.rename(program)
         wheel.unlink()
     return program
-
-
-if __name__ == "__main__":
-    print(install(Path(".cache/emulator")))

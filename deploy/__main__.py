@@ -1,0 +1,190 @@
+"""`python -m deploy --stage dev COMMAND`: what the Makefile's targets do."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import tokens
+from chalicelib.aws.records import DynamoRecords
+from container.downloads import FetchError
+from deploy import api, data, emulator, image, stack
+from deploy.settings import DeployError, Deployment, settings
+
+EMULATOR = Path(".cache", "emulator")
+
+
+@dataclass
+class Context:
+    stage: str
+
+    @property
+    def session(self) -> Any:
+        return boto3.Session(region_name=self._settings.get("AWS_DEFAULT_REGION"))
+
+    @property
+    def deployment(self) -> Deployment:
+        """Raises DeployError if it is not clear where to."""
+        session = self.session
+        if not session.region_name:
+            raise DeployError("Say which region: AWS_DEFAULT_REGION=us-east-1 in .env or the environment.")
+        account = session.client("sts").get_caller_identity()["Account"]
+        wanted = self._settings.get("AWS_ACCT_ID")
+        if wanted and wanted != account:
+            raise DeployError(f"These credentials are for the account {account}, and AWS_ACCT_ID says {wanted}.")
+        return Deployment(self.stage, account, session.region_name, self._settings)
+
+    @property
+    def unplaced(self) -> Deployment:
+        """The deployment as far as it needs no AWS."""
+        return Deployment(self.stage, self._settings.get("AWS_ACCT_ID", ""), "", self._settings)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return stack.outputs(self.session.client("cloudformation"), self.deployment.stack)
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        return settings(self.stage, os.environ, Path())
+
+
+commands = click.make_pass_decorator(Context)
+
+
+@click.group()
+@click.option("--stage", default="dev", show_default=True)
+@click.pass_context
+def main(context: click.Context, stage: str) -> None:
+    """Deploy the service to AWS."""
+    context.obj = Context(stage)
+
+
+@main.command("image")
+@commands
+def build_image(context: Context) -> None:
+    """Build the image."""
+    tag = image.build(context.unplaced)
+    click.echo(f"{tag}: {image.size(tag) / 1e6:.0f} MB")
+
+
+@main.command("ecr-repo")
+@commands
+def ecr_repo(context: Context) -> None:
+    """Make the repository of images unless it is there."""
+    image.make_repository(context.deployment, context.session.client("ecr"))
+
+
+@main.command("ecr-login")
+@commands
+def ecr_login(context: Context) -> None:
+    """Log docker or podman into the repository."""
+    image.login(context.deployment, context.session.client("ecr"))
+
+
+@main.command("ecr-push")
+@commands
+def ecr_push(context: Context) -> None:
+    """Push the image unless it is there."""
+    click.echo(image.push(context.deployment, context.session.client("ecr")))
+
+
+@main.command("stack")
+@click.option("--keep-image", is_flag=True, help="Change settings alone, with the image that is deployed.")
+@commands
+def deploy_stack(context: Context, keep_image: bool) -> None:
+    """Make or change the stack."""
+    deployment, cloudformation = context.deployment, context.session.client("cloudformation")
+    if keep_image:
+        stack.outputs(cloudformation, deployment.stack)
+        uri = stack.parameters(cloudformation, deployment.stack)["ImageUri"]
+    else:
+        uri = image.push(deployment, context.session.client("ecr"))
+    limits = context.session.client("lambda").get_account_settings()["AccountLimit"]
+    parameters = deployment.parameters(stack.parsed(stack.template()), uri, limits["ConcurrentExecutions"])
+    for name, value in stack.deploy(cloudformation, deployment.stack, parameters).items():
+        click.echo(f"{name}: {value}")
+
+
+@main.command("api")
+@commands
+def deploy_api(context: Context) -> None:
+    """Deploy the API and the event handlers."""
+    url = api.deploy(context.stage, context.outputs, context.session.client("s3"))
+    click.echo(
+        f"\nexport TRANSCRIBE_SERVER={url}\nA token for somebody: make token STAGE={context.stage} OWNER=somebody"
+    )
+
+
+@main.command("token")
+@click.argument("owner")
+@click.option("--days", type=click.IntRange(1), help="Days that it is valid; for ever if not told.")
+@commands
+def make_token(context: Context, owner: str, days: int | None) -> None:
+    """Make a token of an owner and print it: its only copy."""
+    records = DynamoRecords(context.session.client("dynamodb"), context.outputs["Table"])
+    click.echo(tokens.create(records, owner, time.time(), days and days * 86400))
+
+
+@main.command("logs")
+@click.option("--minutes", default=60, show_default=True)
+@commands
+def show_logs(context: Context, minutes: int) -> None:
+    """Print what all functions of the stage have logged lately."""
+    logs = context.session.client("logs")
+    since = int((time.time() - 60 * minutes) * 1000)
+    own = f"/aws/lambda/{context.deployment.stack}"
+    lines = []
+    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=own):
+        for group in page["logGroups"]:
+            name = group["logGroupName"]
+            for events in logs.get_paginator("filter_log_events").paginate(logGroupName=name, startTime=since):
+                lines += [(event["timestamp"], name.rpartition("/")[2], event["message"]) for event in events["events"]]
+    for _, name, message in sorted(lines):
+        click.echo(f"{name} {message.rstrip()}")
+
+
+@main.command("destroy")
+@click.option("--data", "with_data", is_flag=True, help="Delete media, transcripts and records as well.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@commands
+def destroy(context: Context, with_data: bool, yes: bool) -> None:
+    """Take the API, the stack and the images away; the data stays unless told."""
+    deployment, session, outputs = context.deployment, context.session, context.outputs
+    what = "and DELETE ALL ITS MEDIA, TRANSCRIPTS AND RECORDS" if with_data else "and keep its data"
+    if not yes:
+        click.confirm(f"Destroy {deployment.stack} in {deployment.account}, {deployment.region}, {what}?", abort=True)
+    api.delete(context.stage, outputs, session.client("s3"))
+    stack.destroy(session.client("cloudformation"), deployment.stack)
+    data.delete_repository(session, deployment.repository)
+    data.delete_logs(session, context.stage)
+    if with_data:
+        data.delete(session, outputs)
+
+
+@main.command("run-image")
+@click.option("--port", default=9000, show_default=True)
+@commands
+def run_image(context: Context, port: int) -> None:
+    """Serve the image in Lambda's emulator, as confined as on Lambda: read-only, with limited memory."""
+    image.run(context.unplaced, port)
+
+
+@main.command("install-emulator")
+def install_emulator() -> None:
+    """Fetch Lambda's emulator, to run the function without a container."""
+    click.echo(emulator.install(EMULATOR))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (DeployError, FetchError, RuntimeError) as error:
+        sys.exit(str(error))
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"AWS says: {error}")
