@@ -182,7 +182,7 @@ class Steps:
         warnings: list[str] = []
 
         def blocks() -> Iterator[bytes]:
-            for block in media.decode(self.objects.source(keys.upload(job.id, file.path)), warnings):
+            for block in media.decode(self.objects.source(file.key), warnings):
                 detector.feed(block)
                 yield block.tobytes()
 
