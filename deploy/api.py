@@ -100,7 +100,8 @@ def _fetch_state(s3: Any, bucket: str, target: Path) -> bool:
 
 
 def _chalice(project: Path, command: str, stage: str) -> None:
-    program = [Path(sys.executable).with_name("chalice"), "--project-dir", project, command, "--stage", stage]
+    chalice = str(Path(sys.executable).with_name("chalice"))
+    program = [chalice, "--project-dir", str(project), command, "--stage", stage]
     # The checkout is installed in this environment; the functions get the project's own copy.
     environment = {**os.environ, "PYTHONPATH": str(project.resolve()), "PIP_REQUIRE_VIRTUALENV": "0"}
     if subprocess.run(program, env=environment).returncode:

@@ -1,23 +1,51 @@
-"""AWS for functions in processes of their own: moto behind HTTP, with buckets and the table.
+"""AWS for functions in processes of their own: moto behind HTTP, with buckets, the table and an executing workflow.
 
-Besides what `tests.aws` says, moto cannot add numbers in scientific notation, which DynamoDB takes; here it can.
+Besides what `tests.aws` says, moto cannot add numbers in scientific notation, which DynamoDB takes; here it can. Lambda
+functions are what `handlers` says under their names: given the event, they return the result or raise, and the name of
+the exception is the error's name.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 from unittest.mock import patch
 
 import boto3
+import httpx
+from moto.awslambda.models import LambdaFunction
+from moto.cloudformation.models import CloudFormationBackend
+from moto.core.config import default_user_config
 from moto.dynamodb.models.dynamo_type import DDBType, DynamoType
 from moto.server import ThreadedMotoServer
 
 from tests import aws
 
+Handler = Callable[[Any], Any]
+
+
+@dataclass
+class Cloud:
+    """An emulated account: the environment of a function in it, and what its functions do."""
+
+    environment: dict[str, str]
+    handlers: dict[str, Handler] = field(default_factory=dict)
+
+    def add_function(self, name: str, handler: Handler) -> str:
+        """Makes a function and returns its ARN."""
+        self.handlers[name] = handler
+        trust = {"RoleName": f"role-of-{name}", "AssumeRolePolicyDocument": "{}"}
+        role = boto3.client("iam").create_role(**trust)["Role"]["Arn"]
+        code = {"PackageType": "Image", "Code": {"ImageUri": "of/no:use"}, "Timeout": 900}
+        function = boto3.client("lambda").create_function(FunctionName=name, Role=role, **code)
+        return str(function["FunctionArn"])
+
 
 @contextmanager
-def cloud() -> Iterator[dict[str, str]]:
-    """An account that listens on HTTP; what boto3 and the service's functions need in their environment."""
+def emulated() -> Iterator[Cloud]:
+    """An account that listens on HTTP, until the context ends."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -27,16 +55,51 @@ def cloud() -> Iterator[dict[str, str]]:
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": aws.REGION,
     }
-    try:
-        with patch.dict("os.environ", access), patch.object(DynamoType, "__add__", _add), aws._one_at_a_time():
-            s3 = boto3.client("s3")
-            for bucket in (aws.MEDIA, aws.TRANSCRIPTS):
-                s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.REGION})
-            boto3.client("dynamodb").create_table(**aws.RECORDS)
-            yield {**access, "MEDIA_BUCKET": aws.MEDIA, "TRANSCRIPTS_BUCKET": aws.TRANSCRIPTS, "TABLE": aws.TABLE}
-    finally:
-        server.stop()
+    names = {"MEDIA_BUCKET": aws.MEDIA, "TRANSCRIPTS_BUCKET": aws.TRANSCRIPTS, "TABLE": aws.TABLE}
+    cloud = Cloud({**access, **names})
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        # The workflow's interpreter finds the other services by this variable.
+        stack.enter_context(patch.dict("os.environ", {**access, "MOTO_PORT": str(port)}))
+        stack.enter_context(patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}))
+        stack.enter_context(patch.object(DynamoType, "__add__", _add))
+        stack.enter_context(patch.object(LambdaFunction, "invoke", _invoke(cloud.handlers)))
+        stack.enter_context(aws._one_at_a_time())
+        s3 = boto3.client("s3")
+        for bucket in (aws.MEDIA, aws.TRANSCRIPTS):
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.REGION})
+        boto3.client("dynamodb").create_table(**aws.RECORDS)
+        yield cloud
+        # moto has one account for the whole process.
+        httpx.post(f"{access['AWS_ENDPOINT_URL']}/moto-api/reset").raise_for_status()
+
+
+@contextmanager
+def outputs_of_stacks() -> Iterator[None]:
+    """moto forgets the outputs of stacks that are made by a change set."""
+    execute = CloudFormationBackend.execute_change_set
+
+    def executed(this: CloudFormationBackend, change_set_name: str, stack_name: str) -> None:
+        execute(this, change_set_name, stack_name)
+        (stack,) = this.describe_stacks(stack_name)
+        stack._parse_template()
+        stack.output_map = stack._create_output_map()
+
+    with patch.object(CloudFormationBackend, "execute_change_set", executed):
+        yield
 
 
 def _add(this: DynamoType, other: DynamoType) -> DynamoType:
     return DynamoType({DDBType.NUMBER: str(Decimal(this.value) + Decimal(other.value))})
+
+
+def _invoke(handlers: dict[str, Handler]) -> Callable[..., bytes]:
+    def invoke(this: LambdaFunction, body: bytes, _request: Any, response_headers: Any) -> bytes:
+        try:
+            answer = handlers[this.function_name](json.loads(body))
+        except Exception as error:
+            response_headers["x-amz-function-error"] = "Unhandled"
+            answer = {"errorType": type(error).__name__, "errorMessage": str(error)}
+        return json.dumps(answer).encode()
+
+    return invoke

@@ -13,7 +13,7 @@ from chalicelib.aws import platform
 from chalicelib.jobs import FileState, Job, JobState, MediaFile, Options
 from container.events import BadEvent, Cause, parse
 from tests import aws, lambdas
-from tests.cloud import cloud as emulated
+from tests.cloud import emulated
 from tests.conftest import Figure
 from tests.lambdas import Function
 
@@ -24,8 +24,8 @@ SENTENCE = "And so my fellow Americans ask not what your country can do for you,
 @pytest.fixture(scope="module")
 def cloud(models_dir: Path) -> Iterator[dict[str, str]]:
     """The environment of a function in an emulated account."""
-    with emulated() as environment:
-        yield {**environment, "MODELS_DIR": str(models_dir), "DEFAULT_MODEL": "tiny.en", "BATCH_SECONDS": "600"}
+    with emulated() as account:
+        yield {**account.environment, "MODELS_DIR": str(models_dir), "DEFAULT_MODEL": "tiny.en", "BATCH_SECONDS": "600"}
 
 
 @pytest.fixture

@@ -1,0 +1,297 @@
+"""The CloudFormation template, as it is sent: its form, and the properties that no emulator looks at."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from chalicelib.aws.records import BY_PATH
+from container.function import VARIABLES
+from deploy import api, stack
+from deploy.settings import DeployError, Deployment, parse, settings, variable
+from tests import aws
+from tests.cloud import outputs_of_stacks
+
+TEXT = stack.template()
+TEMPLATE = stack.parsed(TEXT)
+RESOURCES = TEMPLATE["Resources"]
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/transcribe-dev@sha256:0"
+CFN_LINT = Path(sys.executable).with_name("cfn-lint")
+DEPLOYMENT = Deployment("dev", "123456789012", "us-east-1", {})
+
+
+def properties(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = RESOURCES[name]["Properties"]
+    return found
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    return {name: found["Properties"] for name, found in RESOURCES.items() if found["Type"] == kind}
+
+
+def statements(role: str) -> dict[str, dict[str, Any]]:
+    (policy,) = properties(role)["Policies"]
+    return {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
+
+
+def test_linter_finds_nothing(tmp_path: Path) -> None:
+    sent = tmp_path / "template.yaml"
+    sent.write_text(TEXT)
+    for template in ("infrastructure.yaml", str(sent)):
+        linted = subprocess.run([CFN_LINT, template], capture_output=True, text=True)
+        assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+
+
+def test_template_fits_into_a_request() -> None:
+    assert len(TEXT.encode()) <= stack.LARGEST_TEMPLATE
+
+
+def test_workflow_is_the_file_with_every_placeholder_filled_in() -> None:
+    machine = properties("StateMachine")
+    assert json.loads(machine["DefinitionString"]) == json.loads(Path("statemachine.json").read_text())
+    placeholders = set(re.findall(r"\$\{(\w+)}", machine["DefinitionString"]))
+    assert placeholders == machine["DefinitionSubstitutions"].keys()
+    assert machine["TracingConfiguration"] == {"Enabled": True}
+    assert machine["LoggingConfiguration"]["Level"] == "ERROR"
+
+
+@pytest.mark.parametrize("bucket", ["MediaBucket", "TranscriptsBucket"])
+def test_buckets_are_private_encrypted_and_outlive_the_stack(bucket: str) -> None:
+    assert set(properties(bucket)["PublicAccessBlockConfiguration"].values()) == {True}
+    (rule,) = properties(bucket)["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    assert RESOURCES[bucket]["DeletionPolicy"] == "RetainExceptOnCreate"
+    (denied,) = properties(f"{bucket}Policy")["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], denied["Principal"], denied["Action"]) == ("Deny", "*", "s3:*")
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert denied["Resource"] == [{"Fn::GetAtt": [bucket, "Arn"]}, {"Fn::Sub": f"${{{bucket}.Arn}}/*"}]
+
+
+def lifecycle(bucket: str) -> dict[str, dict[str, Any]]:
+    rules = properties(bucket)["LifecycleConfiguration"]["Rules"]
+    return {rule["Id"]: rule for rule in rules}
+
+
+def test_lifecycle() -> None:
+    media, transcripts = lifecycle("MediaBucket"), lifecycle("TranscriptsBucket")
+    for rules in (media, transcripts):
+        assert rules["abandoned-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    assert transcripts["work"] == {"Id": "work", "Prefix": "work/", "Status": "Enabled", "ExpirationInDays": 2}
+    for rules, name, condition, days in (
+        (media, "uploads", "ExpiresMedia", "MediaDays"),
+        (media, "inbox", "ExpiresMedia", "MediaDays"),
+        (transcripts, "transcripts", "ExpiresTranscripts", "TranscriptDays"),
+    ):
+        assert rules[name] == {
+            "Id": name,
+            "Prefix": f"{name}/",
+            "Status": {"Fn::If": [condition, "Enabled", "Disabled"]},
+            "ExpirationInDays": {"Fn::If": [condition, {"Ref": days}, 1]},
+        }
+
+
+def test_browsers_may_upload_with_what_is_signed() -> None:
+    (rule,) = properties("MediaBucket")["CorsConfiguration"]["CorsRules"]
+    assert rule["AllowedMethods"] == ["PUT"]
+    assert {"Content-Length", "If-None-Match"} <= set(rule["AllowedHeaders"])
+    assert rule["ExposedHeaders"] == ["ETag"]
+
+
+def test_table_is_the_one_that_the_records_use() -> None:
+    table = properties("Table")
+    for name in ("BillingMode", "KeySchema", "LocalSecondaryIndexes"):
+        assert table[name] == aws.RECORDS[name]
+    assert table["LocalSecondaryIndexes"][0]["IndexName"] == BY_PATH
+    assert table["AttributeDefinitions"] == aws.RECORDS["AttributeDefinitions"]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
+    assert RESOURCES["Table"]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+@pytest.mark.parametrize(
+    ("function", "memory"), [("StepsFunction", "StepsMemory"), ("TranscribeFunction", "TranscribeMemory")]
+)
+def test_functions(function: str, memory: str) -> None:
+    made = properties(function)
+    assert made["PackageType"] == "Image"
+    assert made["Code"] == {"ImageUri": {"Ref": "ImageUri"}}
+    assert made["Architectures"] == [{"Ref": "Architecture"}]
+    assert made["MemorySize"] == {"Ref": memory}
+    assert made["Timeout"] == 900
+    assert made["EphemeralStorage"] == {"Size": {"Ref": "EphemeralStorage"}}
+    assert made["TracingConfig"] == {"Mode": "Active"}
+    in_the_image = {"MODELS_DIR", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"}
+    assert set(VARIABLES) - in_the_image <= made["Environment"]["Variables"].keys()
+    assert properties("TranscribeFunction")["ReservedConcurrentExecutions"]["Fn::If"][0] == "ReservesConcurrency"
+
+
+def test_every_log_group_forgets() -> None:
+    groups = of_type("AWS::Logs::LogGroup")
+    assert len(groups) == 3
+    assert all(group["RetentionInDays"] == {"Ref": "LogDays"} for group in groups.values())
+
+
+def test_only_what_has_no_resources_is_allowed_on_all() -> None:
+    for role in of_type("AWS::IAM::Role"):
+        for sid, statement in statements(role).items():
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            assert not any("*" in action for action in actions), (role, sid)
+            assert (statement["Resource"] == "*") == (sid in {"Traces", "LogDelivery"}), (role, sid)
+
+
+def test_roles() -> None:
+    allowed = {role: sorted(statements(role)) for role in of_type("AWS::IAM::Role")}
+    assert allowed == {
+        "StepsRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "Work", "WriteTranscripts"],
+        "TranscribeRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "WorkAndTexts"],
+        "StateMachineRole": ["Children", "Functions", "Lists", "LogDelivery", "StopChildren", "Traces"],
+        "ApiRole": ["Logs", "Records", "SignDownloads", "SignUploads", "Traces"],
+        "EventsRole": ["DropInFolders", "Logs", "MissingObjectsAndFolders", "Records", "Start", "Traces"],
+    }
+    assert statements("TranscribeRole")["Records"]["Action"] == ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+    deleting = {role for role in allowed if "s3:DeleteObject" in json.dumps(properties(role))}
+    assert deleting == {"StepsRole"}
+    assert statements("StepsRole")["Work"]["Resource"] == {"Fn::Sub": "${TranscriptsBucket.Arn}/work/*"}
+    assert statements("StateMachineRole")["Functions"]["Resource"] == [
+        {"Fn::GetAtt": ["StepsFunction", "Arn"]},
+        {"Fn::GetAtt": ["TranscribeFunction", "Arn"]},
+    ]
+
+
+def test_alarms_tell_somebody() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    assert {alarm["AlarmName"]["Fn::Sub"] for alarm in alarms.values()} == {
+        f"transcribe-${{Stage}}-{what}"
+        for what in (
+            *("jobs-failed", "job-age", "event-age", "steps-errors", "transcriber-errors", "api-errors", "throttles"),
+        )
+    }
+    assert all(alarm["AlarmActions"] == [{"Ref": "Alarms"}] for alarm in alarms.values())
+    body = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    assert len(json.loads(re.sub(r"\$\{[\w:]+}", "x", body))["widgets"]) == 8
+
+
+def test_names_derive_from_stage_account_and_region() -> None:
+    assert DEPLOYMENT.media_bucket == "transcribe-dev-media-123456789012-us-east-1"
+    assert DEPLOYMENT.transcripts_bucket == "transcribe-dev-transcripts-123456789012-us-east-1"
+    assert DEPLOYMENT.registry == "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+    longest = Deployment("a" * 12, "1" * 12, "ap-southeast-1", {})
+    assert len(longest.transcripts_bucket) == 63
+
+
+def test_settings_come_from_the_files_and_the_environment(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("# names\nVIDEO_BUCKET=videos\nTRANSCRIPT_BUCKET='texts'\nBATCH_SECONDS=300\n")
+    (tmp_path / ".env.prod").write_text("BATCH_SECONDS=900\nMAX_CONCURRENCY=50\n")
+    told = settings("prod", {"MAX_CONCURRENCY": "60"}, tmp_path)
+    deployment = Deployment("prod", "123456789012", "us-east-1", {**told, "MODELS": "base", "ARCHITECTURE": "arm64"})
+    assert deployment.parameters(TEMPLATE, "image@sha256:0", 1000) == {
+        "Stage": "prod",
+        "ImageUri": "image@sha256:0",
+        "Architecture": "arm64",
+        "MediaBucketName": "videos",
+        "TranscriptsBucketName": "texts",
+        "Models": "base:multilingual",
+        "DefaultModel": "base",
+        "BatchSeconds": "900",
+        "MaxConcurrency": "60",
+    }
+    assert DEPLOYMENT.parameters(TEMPLATE, "image", 10)["MaxConcurrency"] == "8"
+
+
+def test_every_setting_of_the_sample_is_one() -> None:
+    sample = parse(Path("sample.env").read_text().replace("\n#", "\n"))
+    others = {"AWS_ACCT_ID", "AWS_DEFAULT_REGION", "VIDEO_BUCKET", "TRANSCRIPT_BUCKET"}
+    derived = {"STAGE", "IMAGE_URI", "MEDIA_BUCKET_NAME", "TRANSCRIPTS_BUCKET_NAME"}
+    assert sample.keys() == {variable(name) for name in TEMPLATE["Parameters"]} - derived | others
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        pytest.param({"MODELS": "huge"}, "MODELS names huge; there are tiny, tiny.en, base,", id="unknown"),
+        pytest.param(
+            {"MODELS": "base", "DEFAULT_MODEL": "tiny"},
+            "DEFAULT_MODEL is tiny, which MODELS does not name: base.",
+            id="default-not-there",
+        ),
+    ],
+)
+def test_wrong_models_are_refused(told: dict[str, str], message: str) -> None:
+    with pytest.raises(DeployError) as refused:
+        _ = Deployment("dev", "", "", told).default_model
+    assert str(refused.value).startswith(message)
+
+
+OUTPUTS = {
+    "MediaBucket": "m",
+    "TranscriptsBucket": "t",
+    "Table": "records",
+    "StateMachineArn": "arn:machine",
+    "Models": "base:multilingual",
+    "DefaultModel": "base",
+    "TranscriptDays": "90",
+    "LogDays": "30",
+    "ApiRole": "arn:api",
+    "EventsRole": "arn:events",
+}
+
+
+def test_chalice_gets_what_the_stack_has_made() -> None:
+    assert OUTPUTS.keys() <= TEMPLATE["Outputs"].keys()
+    base = json.loads(Path(".chalice/config.json").read_text())
+    assert (base["stages"].keys(), base["autogen_policy"]) == ({"dev", "prod"}, False)
+    made = api.config(base, "dev", OUTPUTS)["stages"]
+    assert list(made) == ["dev"]
+    assert made["dev"]["iam_role_arn"] == "arn:api"
+    assert made["dev"]["manage_iam_role"] is False
+    assert made["dev"]["environment_variables"] == {
+        "MEDIA_BUCKET": "m",
+        "TRANSCRIPTS_BUCKET": "t",
+        "TABLE": "records",
+        "STATE_MACHINE_ARN": "arn:machine",
+        "MODELS": "base:multilingual",
+        "DEFAULT_MODEL": "base",
+        "RETENTION_DAYS": "90",
+    }
+    handlers = made["dev"]["lambda_functions"]
+    assert {name: handlers[name]["iam_role_arn"] for name in handlers} == dict.fromkeys(
+        api.EVENT_HANDLERS, "arn:events"
+    )
+
+
+def test_event_handlers_are_those_of_the_app() -> None:
+    import app
+
+    assert set(api.EVENT_HANDLERS) <= app.app.handler_map.keys()
+
+
+def test_a_stage_that_is_not_there() -> None:
+    with pytest.raises(DeployError, match=r"^There is no stage qa in \.chalice/config\.json: there are dev, prod\.$"):
+        api.config({"stages": {"dev": {}, "prod": {}}}, "qa", OUTPUTS)
+
+
+def test_stack_is_made_changed_and_destroyed() -> None:
+    import boto3
+
+    told = {"BATCH_SECONDS": "300", "ARCHITECTURE": "arm64"}
+    parameters = Deployment("dev", "123456789012", "us-east-1", told).parameters(TEMPLATE, IMAGE, 10)
+    with mock_aws(), outputs_of_stacks():
+        cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+        outputs = stack.deploy(cloudformation, "transcribe-dev", parameters)
+        assert outputs["MediaBucket"] == "transcribe-dev-media-123456789012-us-east-1"
+        assert outputs["StateMachineArn"] == "arn:aws:states:us-east-1:123456789012:stateMachine:transcribe-dev"
+        function = boto3.client("lambda", region_name="us-east-1").get_function_configuration
+        found = function(FunctionName=outputs["TranscribeFunction"])
+        assert str(found["Environment"]["Variables"]["BATCH_SECONDS"]) == "300"
+        assert found["MemorySize"] == 3008
+        stack.deploy(cloudformation, "transcribe-dev", {**parameters, "TranscribeMemory": "4096"})
+        assert stack.parameters(cloudformation, "transcribe-dev")["TranscribeMemory"] == "4096"
+        stack.destroy(cloudformation, "transcribe-dev")
+        with pytest.raises(DeployError, match=r"^There is no stack transcribe-dev\. Make it with: make deploy$"):
+            stack.outputs(cloudformation, "transcribe-dev")
