@@ -10,11 +10,13 @@ import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
+from moto.dynamodb.models.dynamo_type import DDBType, DynamoType
 from moto.dynamodb.responses import DynamoHandler
 
 from chalicelib.aws.records import BY_PATH
@@ -45,7 +47,12 @@ RECORDS = {
 def emulated() -> Iterator[dict[str, str]]:
     """An account with the buckets, the table and the state machine. Gives the environment that the functions have."""
     credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
-    with patch.dict("os.environ", {**credentials, "AWS_DEFAULT_REGION": REGION}), mock_aws(), _one_at_a_time():
+    with (
+        patch.dict("os.environ", {**credentials, "AWS_DEFAULT_REGION": REGION}),
+        mock_aws(),
+        _one_at_a_time(),
+        _exact_sums(),
+    ):
         s3 = boto3.client("s3")
         for bucket in (MEDIA, TRANSCRIPTS):
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -58,6 +65,17 @@ def emulated() -> Iterator[dict[str, str]]:
             "STATE_MACHINE_ARN": machine["stateMachineArn"],
             "MODELS": "tiny.en:english,base:multilingual",
         }
+
+
+@contextmanager
+def _exact_sums() -> Iterator[None]:
+    """moto cannot add numbers with exponents."""
+
+    def add(one: DynamoType, other: DynamoType) -> DynamoType:
+        return DynamoType({DDBType.NUMBER: str(Decimal(one.value) + Decimal(other.value))})
+
+    with patch.object(DynamoType, "__add__", add):
+        yield
 
 
 @contextmanager

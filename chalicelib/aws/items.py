@@ -43,7 +43,7 @@ class Update:
 
 
 def encoded(item: Mapping[str, Any]) -> Item:
-    return {name: _attribute(value) for name, value in item.items()}
+    return {name: _serialize(value) for name, value in item.items()}
 
 
 def decoded(item: Mapping[str, Any]) -> Item:
@@ -88,12 +88,6 @@ def totalling(before: Item, changes: Item) -> Update:
 
 def adding(name: str, amount: float) -> Update:
     return Update(f"ADD #{name} :{name}", {f"#{name}": name}, {f":{name}": Decimal(repr(amount))})
-
-
-def _attribute(value: Any) -> Item:
-    # Sums are written without exponents, which DynamoDB can add, but not every emulation of it.
-    attribute: Item = {"N": f"{value:f}"} if isinstance(value, Decimal) else _serialize(value)
-    return attribute
 
 
 def _plain(document: str | bytes) -> Item:
