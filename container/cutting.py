@@ -31,7 +31,7 @@ PADDING = 0.3
 LONGEST_PAUSE = 3.0
 """Pauses from this length on are never heard: that is where a recogniser starts to invent."""
 
-GROUP_COST, CUT_COST = 3.0, 6.0
+GROUP_COST, CUT_COST = 1.0, 6.0
 """What a chunk costs, and what a cut without any pause costs besides, in the same arbitrary unit."""
 
 
@@ -97,7 +97,7 @@ def _pack(spans: list[Span]) -> list[list[Span]]:
         choices = []
         for start in _group_starts(spans, end):
             pause = spans[start].start - spans[start - 1].end if start else LONGEST_PAUSE
-            choices.append((best[start][0] + GROUP_COST + CUT_COST * max(0.0, 1.0 - pause), start))
+            choices.append((best[start][0] + GROUP_COST + CUT_COST * max(0.0, 1.0 - pause / LONGEST_PAUSE), start))
         best.append(min(choices))
     groups, end = [], len(spans)
     while end:
