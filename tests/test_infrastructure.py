@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from moto import mock_aws
 
 from chalicelib.aws.records import BY_PATH
 from container.function import VARIABLES
-from deploy import api, stack
+from deploy import api, data, stack
 from deploy.settings import DeployError, Deployment, parse, settings, variable
 from tests import aws
 from tests.cloud import outputs_of_stacks
@@ -276,22 +277,43 @@ def test_a_stage_that_is_not_there() -> None:
         api.config({"stages": {"dev": {}, "prod": {}}}, "qa", OUTPUTS)
 
 
+@pytest.mark.filterwarnings("ignore:Tried to parse")
 def test_stack_is_made_changed_and_destroyed() -> None:
-    import boto3
-
     told = {"BATCH_SECONDS": "300", "ARCHITECTURE": "arm64"}
     parameters = Deployment("dev", "123456789012", "us-east-1", told).parameters(TEMPLATE, IMAGE, 10)
     with mock_aws(), outputs_of_stacks():
-        cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+        session = boto3.Session(region_name="us-east-1")
+        cloudformation = session.client("cloudformation")
         outputs = stack.deploy(cloudformation, "transcribe-dev", parameters)
         assert outputs["MediaBucket"] == "transcribe-dev-media-123456789012-us-east-1"
         assert outputs["StateMachineArn"] == "arn:aws:states:us-east-1:123456789012:stateMachine:transcribe-dev"
-        function = boto3.client("lambda", region_name="us-east-1").get_function_configuration
-        found = function(FunctionName=outputs["TranscribeFunction"])
-        assert str(found["Environment"]["Variables"]["BATCH_SECONDS"]) == "300"
-        assert found["MemorySize"] == 3008
+        made = session.client("lambda").get_function_configuration(FunctionName=outputs["TranscribeFunction"])
+        assert str(made["Environment"]["Variables"]["BATCH_SECONDS"]) == "300"
+        assert made["MemorySize"] == 3008
         stack.deploy(cloudformation, "transcribe-dev", {**parameters, "TranscribeMemory": "4096"})
         assert stack.parameters(cloudformation, "transcribe-dev")["TranscribeMemory"] == "4096"
+
+        # The emulator takes the table away with the stack, in spite of its policy.
+        session.client("dynamodb").update_table(TableName=outputs["Table"], DeletionProtectionEnabled=False)
         stack.destroy(cloudformation, "transcribe-dev")
         with pytest.raises(DeployError, match=r"^There is no stack transcribe-dev\. Make it with: make deploy$"):
             stack.outputs(cloudformation, "transcribe-dev")
+
+
+def test_data_are_deleted_if_told() -> None:
+    with mock_aws():
+        session = boto3.Session(region_name="us-east-1")
+        s3, dynamodb, logs = session.client("s3"), session.client("dynamodb"), session.client("logs")
+        for bucket in ("m", "t", "somebody-else"):
+            s3.create_bucket(Bucket=f"bucket-{bucket}")
+        s3.put_object(Bucket="bucket-m", Key="week1/video1.mp4", Body=b"a video")
+        dynamodb.create_table(**aws.RECORDS, DeletionProtectionEnabled=True)
+        for group in ("transcribe-dev", "transcribe-dev-object_created", "transcribe-development"):
+            logs.create_log_group(logGroupName=f"/aws/lambda/{group}")
+        data.delete(session, {"MediaBucket": "bucket-m", "TranscriptsBucket": "bucket-t", "Table": aws.TABLE})
+        data.delete_logs(session, "dev")
+        data.delete_repository(session, "transcribe-dev")
+        assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["bucket-somebody-else"]
+        assert dynamodb.list_tables()["TableNames"] == []
+        left = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+        assert left == ["/aws/lambda/transcribe-development"]
