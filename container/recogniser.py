@@ -22,8 +22,11 @@ WINDOW = 30.0
 SHORTEST_AUDIO = 1.0
 """Seconds below which audio is filled up with silence: whisper.cpp passes over less than 0.1."""
 
-CONTEXT_PER_SECOND, SPARE_CONTEXT = 50, 64
-"""Encoder positions per second of audio, and how many more to grant: too few make the decoder repeat itself."""
+CONTEXT_PER_SECOND, SPARE_CONTEXT, LEAST_CONTEXT = 50, 64, 400
+"""Encoder positions per second of audio, how many more to grant, and how many at least.
+
+With too few the decoder repeats itself, above all over short audio, and each new attempt costs more than they do.
+"""
 
 TOKENS_PER_SECOND, SPARE_TOKENS = 12, 24
 """More than anybody can say: a decoder that loops over a short sound is stopped early."""
@@ -158,7 +161,7 @@ class Recogniser:
         params.entropy_thold, params.logprob_thold, params.no_speech_thold = 2.4, -1.0, 0.6
         params.greedy = {"best_of": BEST_OF}
         params.max_tokens = round(SPARE_TOKENS + TOKENS_PER_SECOND * seconds)
-        params.audio_ctx = min(1500, round(CONTEXT_PER_SECOND * seconds) + SPARE_CONTEXT)
+        params.audio_ctx = min(1500, max(LEAST_CONTEXT, round(CONTEXT_PER_SECOND * seconds) + SPARE_CONTEXT))
         return params
 
 

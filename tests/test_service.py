@@ -75,10 +75,10 @@ def test_bad_files_get_a_clear_error_and_the_others_their_transcripts(
         "concat.mp4": ("failed", "not_media"),
         "empty.mp4": ("failed", "empty"),
         "notes.mp4": ("failed", "not_media"),
-        "picture.mp4": ("failed", "no_audio"),
+        "picture.mp4": ("failed", "not_media"),
         "playlist.mp4": ("failed", "not_media"),
         "silent.mp4": ("failed", "no_audio"),
-        "truncated.mp4": ("failed", "damaged"),
+        "truncated.mp4": ("failed", "incomplete"),
     }
     for file in by_path.values():
         assert len(file["error"]["message"]) > 20
