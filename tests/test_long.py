@@ -135,7 +135,7 @@ def check_sentences(text: str, count: int) -> None:
 
 
 def seconds(time: Timestamp) -> float:
-    return 3600 * time.hours + 60 * time.minutes + time.seconds + time.milliseconds / 1000
+    return float(time.in_milliseconds()) / 1000
 
 
 def check_times(srt: str, times: list[tuple[float, float]], folder: Path, figure: Figure) -> None:
