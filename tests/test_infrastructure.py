@@ -134,7 +134,7 @@ def test_functions(function: str, memory: str) -> None:
 
 def test_every_log_group_forgets() -> None:
     groups = of_type("AWS::Logs::LogGroup")
-    assert len(groups) == 3
+    assert len(groups) == 4
     assert all(group["RetentionInDays"] == {"Ref": "LogDays"} for group in groups.values())
 
 

@@ -1,0 +1,73 @@
+"""The real `chalice deploy` and `chalice delete` of the API, as `make deploy` and `make destroy` run them."""
+
+import json
+from pathlib import Path
+
+import boto3
+
+from deploy import api
+from tests import aws, emulated_chalice
+from tests.cloud import emulated
+from tests.conftest import Figure
+
+MACHINE = f"arn:aws:states:{aws.REGION}:123456789012:stateMachine:transcribe-dev"
+MOST_BYTES = 15_000_000
+
+
+def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
+    with emulated(), emulated_chalice.taken():
+        iam, s3, functions = boto3.client("iam"), boto3.client("s3"), boto3.client("lambda")
+        roles = {
+            name: iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+            for name in ("api", "events")
+        }
+        outputs = {
+            "MediaBucket": aws.MEDIA,
+            "TranscriptsBucket": aws.TRANSCRIPTS,
+            "Table": aws.TABLE,
+            "StateMachineArn": MACHINE,
+            "Models": "base:multilingual",
+            "DefaultModel": "base",
+            "TranscriptDays": "0",
+            "LogDays": "30",
+            "ApiRole": roles["api"],
+            "EventsRole": roles["events"],
+        }
+        url = api.deploy("dev", outputs, s3)
+        assert url.endswith(f".execute-api.{aws.REGION}.amazonaws.com/api")
+        assert api.deploy("dev", outputs, s3) == url, "the second time, it is changed"
+        made = {function["FunctionName"]: function for function in functions.list_functions()["Functions"]}
+        assert {name: function["Role"] for name, function in made.items()} == {
+            "transcribe-dev": roles["api"],
+            "transcribe-dev-bearer": roles["api"],
+            **{f"transcribe-dev-{name}": roles["events"] for name in api.EVENT_HANDLERS},
+        }
+        assert made["transcribe-dev"]["Environment"]["Variables"] == {
+            "MEDIA_BUCKET": aws.MEDIA,
+            "TRANSCRIPTS_BUCKET": aws.TRANSCRIPTS,
+            "TABLE": aws.TABLE,
+            "STATE_MACHINE_ARN": MACHINE,
+            "MODELS": "base:multilingual",
+            "DEFAULT_MODEL": "base",
+        }
+        notified = s3.get_bucket_notification_configuration(Bucket=aws.MEDIA)["LambdaFunctionConfigurations"]
+        assert [one["LambdaFunctionArn"].rpartition("-")[2] for one in notified] == ["object_created", "folder_done"]
+        (rule,) = boto3.client("events").list_rules()["Rules"]
+        assert json.loads(rule["EventPattern"])["detail"]["stateMachineArn"] == [MACHINE]
+        (package,) = Path("build", "api-dev", ".chalice", "deployments").glob("*.zip")
+        assert package.stat().st_size < MOST_BYTES
+        figure(f"the package of the API has {package.stat().st_size / 1e6:.1f} MB")
+
+        api.delete("dev", outputs, s3)
+        assert functions.list_functions()["Functions"] == []
+        assert boto3.client("apigateway").get_rest_apis()["items"] == []
+        assert boto3.client("events").list_rules()["Rules"] == []
+        assert "LambdaFunctionConfigurations" not in s3.get_bucket_notification_configuration(Bucket=aws.MEDIA)
+        assert s3.list_objects_v2(Bucket=aws.TRANSCRIPTS)["KeyCount"] == 0
+
+
+def test_deployer_policy_fits_and_allows_nothing_else() -> None:
+    policy = json.loads(Path("deploy/deployer-policy.json").read_text())
+    assert len(json.dumps(policy, separators=(",", ":"))) <= 6144, "what a managed policy may have"
+    on_all = {statement["Sid"] for statement in policy["Statement"] if statement["Resource"] == "*"}
+    assert on_all == {"WhoAmI", "Templates", "ImagesLogin", "FunctionLimits", "WorkflowValidation", "LogDelivery"}
