@@ -35,13 +35,13 @@ $(DEV): requirements-dev.lock $(RUNTIME)
 	@touch $@
 
 setup: $(RUNTIME) ## Make .venv with the service and the command line
-	@$(BIN)/transcriber models install --models $(MODELS_DIR) $(MODEL)
+	@$(BIN)/transcriber models install --models $(MODELS_DIR) "$(MODEL)"
 
 demo: setup ## Transcribe a video through a service of its own (MEDIA=file-or-folder for yours)
-	@$(BIN)/transcriber demo --models $(MODELS_DIR) --model $(MODEL) $(if $(MEDIA),"$(MEDIA)")
+	@$(BIN)/transcriber demo --models $(MODELS_DIR) --model "$(MODEL)" $(if $(MEDIA),"$(MEDIA)")
 
 serve: setup ## Run the service until stopped (HOST, PORT, DATA, MODEL)
-	@exec $(BIN)/transcriber serve --host $(HOST) --port $(PORT) --data $(DATA) --models $(MODELS_DIR) --model $(MODEL)
+	@exec $(BIN)/transcriber serve --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" --models $(MODELS_DIR) --model "$(MODEL)"
 
 test: $(DEV) ## Run all tests
 	@$(BIN)/python -m pytest

@@ -53,8 +53,11 @@ ADVICE = {
     HTTPStatus.METHOD_NOT_ALLOWED: "This resource does not take this method.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send JSON with 'Content-Type: application/json'.",
 }
+OUR_FAULT = "Something went wrong on our side. Try again later."
+THEIR_FAULT = "The request cannot be answered as it is."
 
 
 def of_status(status: HTTPStatus) -> Problem:
     """The problem of a status alone."""
-    return Problem(status, ADVICE.get(status, "Something went wrong on our side. Try again later."))
+    otherwise = OUR_FAULT if status >= HTTPStatus.INTERNAL_SERVER_ERROR else THEIR_FAULT
+    return Problem(status, ADVICE.get(status, otherwise))

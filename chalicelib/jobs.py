@@ -161,7 +161,10 @@ class MediaFile(BaseModel):
 
 
 class Job(BaseModel):
-    """One submission by one owner. Times are seconds since 1970; the sums are over the job's files."""
+    """One submission by one owner. Times are seconds since 1970; the sums are over the job's files.
+
+    Recognition was last taken up at `recognising_since`, with `recognised_before` seconds of speech done already.
+    """
 
     id: str
     owner: str
@@ -176,6 +179,8 @@ class Job(BaseModel):
     audio_seconds: float = 0
     speech_seconds: float = 0
     speech_seconds_done: float = 0
+    recognising_since: float | None = None
+    recognised_before: float = 0
 
     @property
     def files(self) -> int:

@@ -82,7 +82,8 @@ class Records(Protocol):
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
         """Adds to `speech_seconds_done` of the file and of the job."""
 
-    def add_token(self, token: Token) -> None: ...
+    def add_token(self, token: Token) -> None:
+        """Puts it in the place of an earlier one with the same id."""
 
     def token(self, id: str) -> Token | None: ...
 

@@ -22,6 +22,7 @@ from chalicelib.jobs import (
     output_paths,
 )
 from chalicelib.ports import Objects, Records, Workflow
+from chalicelib.records import give_up
 from chalicelib.settings import Settings
 from chalicelib.validation import FieldError, field_error, not_valid, wrong_fields
 
@@ -142,9 +143,9 @@ class Service:
 
         A workflow that fails by itself has told why before, and that stays.
         """
-        unfinished = (JobState.QUEUED, JobState.RUNNING)
-        failed = {"state": JobState.FAILED, "error": EXECUTION_ENDS[status], "finished_at": self.clock()}
-        self.records.change_job(job_id, unfinished, failed)
+        job = self.records.job(job_id)
+        if job is not None and not job.state.final:
+            give_up(self.records, job_id, EXECUTION_ENDS[status], self.clock())
 
     def _arrived(self, file: MediaFile, size: int) -> None:
         if size == file.size:

@@ -11,9 +11,12 @@ from chalicelib.ports import Records
 SECRET_BYTES = 24
 
 
-def create(records: Records, owner: str, now: float, lifetime: float | None = None) -> str:
-    """Records a new token of `owner`, valid for `lifetime` seconds or for good, and returns it: its only copy."""
-    id, secret = secrets.token_hex(8), secrets.token_urlsafe(SECRET_BYTES)
+def create(records: Records, owner: str, now: float, lifetime: float | None = None, id: str | None = None) -> str:
+    """Records a new token of `owner`, valid for `lifetime` seconds or for good, and returns it: its only copy.
+
+    It takes the place of an earlier token with the same `id`.
+    """
+    id, secret = id or secrets.token_hex(8), secrets.token_urlsafe(SECRET_BYTES)
     expires_at = None if lifetime is None else now + lifetime
     records.add_token(Token(id=id, owner=owner, secret_sha256=_hash(secret), created_at=now, expires_at=expires_at))
     return f"{id}.{secret}"

@@ -64,8 +64,8 @@ def _percent(job: Job) -> float:
 
 
 def _seconds_left(job: Job, now: float) -> float | None:
-    """Time so far, extended in proportion to the audio that is still to be recognised; `None` while unknown."""
-    if job.state != JobState.RUNNING or job.started_at is None or job.speech_seconds_done <= 0:
+    """What is still to be recognised, at the speed since recognition was last taken up; `None` while unknown."""
+    done = job.speech_seconds_done - job.recognised_before
+    if job.state != JobState.RUNNING or job.recognising_since is None or done <= 0:
         return None
-    left = max(0.0, job.speech_seconds / job.speech_seconds_done - 1)
-    return round((now - job.started_at) * left, 1)
+    return round((now - job.recognising_since) * max(0.0, job.speech_seconds - job.speech_seconds_done) / done, 1)

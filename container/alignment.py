@@ -32,7 +32,7 @@ FASTEST_SPEECH = 40
 LONGEST_ECHO = 30
 """Words in a phrase that a stuck decoder repeats."""
 
-OPENING = (" \"", " '", " (", " [", " “", " ‘", " «", " ¿", " ¡", "「", "『", "（", "《")
+OPENING = (' "', " '", " (", " [", " “", " ‘", " «", " ¿", " ¡", "「", "『", "（", "《")
 """How punctuation begins that belongs to the word after it."""
 UNSPACED = [
     ("\u0e00", "\u0eff"),  # Thai, Lao

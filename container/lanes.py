@@ -14,7 +14,7 @@ from typing import TypeVar
 from container import catalogue
 from container.layout import Layout, layout
 from container.packing import pack
-from container.recogniser import Recogniser
+from container.recogniser import Recogniser, Shelf
 from container.transcript import BatchChunk
 
 Result = TypeVar("Result")
@@ -35,16 +35,14 @@ class Lanes:
         return layout(self._cpus, self._memory, catalogue.path(model, self._models).stat().st_size)
 
     def recogniser(self, model: str) -> Recogniser:
-        """This thread's recogniser, loaded when the thread first asks for this model."""
-        loaded: tuple[str, Recogniser] | None = getattr(self._own, "loaded", None)
-        if loaded and loaded[0] == model:
-            return loaded[1]
-        if loaded:
-            loaded[1].close()
-        self._own.loaded = None
-        recogniser = Recogniser(catalogue.path(model, self._models), self.layout(model).threads)
-        self._own.loaded = model, recogniser
-        return recogniser
+        """This thread's recogniser of a model."""
+        if not hasattr(self._own, "shelf"):
+            self._own.shelf = Shelf(self._load)
+        shelf: Shelf = self._own.shelf
+        return shelf.get(model)
+
+    def _load(self, model: str) -> Recogniser:
+        return Recogniser(catalogue.path(model, self._models), self.layout(model).threads)
 
     def share(
         self, model: str, chunks: Sequence[BatchChunk], work: Callable[[list[BatchChunk]], Result]

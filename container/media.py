@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import selectors
+import signal
 import stat
 import subprocess
 import time
@@ -72,6 +73,9 @@ _UNREACHABLE = (
 
 _FOREIGN = r"(Format|Protocol .*) not on whitelist|Invalid data found when processing input|Unknown input format"
 
+INTERRUPTED = (255, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
+"""Exit codes of an ffmpeg that was ended from outside: what it decoded until then is not the whole file."""
+
 DAMAGED = "The file is damaged or incomplete: only the first {seconds:.0f} seconds of sound could be read."
 
 Samples = NDArray[np.int16]
@@ -100,7 +104,7 @@ def decode(source: str, warnings: list[str] | None = None) -> Iterator[Samples]:
     What a damaged file still holds is yielded: half a lecture is worth having. Then a sentence saying so is appended
     to `warnings`. Raises MediaError when there is nothing to have, or the source cannot be read to its end.
     """
-    log = _Log()
+    log = _Log(source)
     total = 0
     with _ffmpeg(_command(source)) as process:
         for block in _blocks(_pcm(process, log)):
@@ -109,6 +113,8 @@ def decode(source: str, warnings: list[str] | None = None) -> Iterator[Samples]:
                 raise MediaError("too_long", f"The sound is longer than {MAX_SECONDS // 3600} hours. Split the file.")
             yield block
         exit_code = process.wait(PATIENCE)
+    if exit_code in INTERRUPTED:
+        raise MediaError("interrupted", "Reading the file was interrupted.", retryable=True)
     failure = log.failure(heard=total > 0)
     if failure:
         raise failure
@@ -157,7 +163,12 @@ def _check_file(path: str) -> None:
 def _ffmpeg(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """A running ffmpeg that never outlives the block; when this process is killed, the closed pipe ends it."""
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"LC_ALL": "C"}
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"LC_ALL": "C"},
+        process_group=0,  # Ctrl-C in a terminal is not for ffmpeg: it would take it for the end of the file
     )
     try:
         _limit(process.pid)
@@ -232,7 +243,8 @@ class _Log:
 
     KEPT = 200
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
+        self._source = source
         self._rest = b""
         self._lines: list[str] = []
         self._errors = 0
@@ -248,7 +260,7 @@ class _Log:
                 return False
             *lines, self._rest = (self._rest[-4096:] + data).split(b"\n")
             for line in lines:
-                self._add(line[:1000].decode(errors="replace"))
+                self._add(line.decode(errors="replace").replace(self._source, "the file")[:1000])
 
     def _add(self, line: str) -> None:
         self._errors += "[error]" in line or "[fatal]" in line
@@ -258,6 +270,10 @@ class _Log:
 
     def _find(self, pattern: str) -> re.Match[str] | None:
         return next((found for line in self._lines if (found := re.search(pattern, line))), None)
+
+    def _complaint(self, pattern: str) -> re.Match[str] | None:
+        """Not in what ffmpeg tells about the file, which are the uploader's words."""
+        return self._find(rf"\[(?:warning|error|fatal)\].*(?:{pattern})")
 
     def lead_in(self) -> float:
         """Seconds between the start of an MPEG stream and that of its sound.
@@ -278,7 +294,7 @@ class _Log:
 
     def damaged(self, seconds: float, exit_code: int) -> bool:
         """Whether sound is missing: it is clearly shorter than stated, and not just shorter than the pictures."""
-        if exit_code or self._find("partial file|ended prematurely|Truncat|corrupt input packet"):
+        if exit_code or self._complaint("partial file|ended prematurely|Truncat|corrupt input packet"):
             return True
         stated = self.duration() or 0.0
         certain = self._errors > 0 or not self._find(r"^\[info\] +Stream #0:\d+.*: Video: ")
@@ -286,18 +302,18 @@ class _Log:
 
     def failure(self, *, heard: bool) -> MediaError | None:
         """The error that the log amounts to, if there is one."""
-        if self._find(_GONE):
+        if self._complaint(_GONE):
             return MediaError("gone", "The file is no longer there. Upload it again.")
-        if self._find(_REFUSED):
+        if self._complaint(_REFUSED):
             return MediaError("refused", "The storage refused to hand out the file.", retryable=True)
-        if self._find(_UNREACHABLE):
+        if self._complaint(_UNREACHABLE):
             return MediaError("unreachable", "The storage did not deliver the file.", retryable=True)
         if heard:
             return None
-        if self._find("matches no streams|does not contain any stream"):
+        if self._complaint("matches no streams|does not contain any stream"):
             return MediaError("no_audio", "The file has no sound track, so there is nothing to transcribe.")
-        if self._find("moov atom not found") and not self._find("detected only with low score"):
+        if self._complaint("moov atom not found") and not self._complaint("detected only with low score"):
             return MediaError("incomplete", "The file is incomplete: its end is missing. Upload it again.")
-        if self._find(_FOREIGN):
+        if self._complaint(_FOREIGN):
             return MediaError("not_media", "This is not an audio or video file that can be read.")
         return MediaError("damaged", "The file is damaged: no sound could be read from it.")

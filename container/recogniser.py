@@ -1,6 +1,7 @@
 """Speech to words: whisper.cpp over one chunk of audio at a time, with the model kept in memory."""
 
 import atexit
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,22 @@ class Recogniser:
         params.max_tokens = round(SPARE_TOKENS + TOKENS_PER_SECOND * seconds)
         params.audio_ctx = min(1500, max(LEAST_CONTEXT, round(CONTEXT_PER_SECOND * seconds) + SPARE_CONTEXT))
         return params
+
+
+class Shelf:
+    """Holds the recogniser last asked for. The one before is closed first: two large models may not fit."""
+
+    def __init__(self, load: Callable[[str], Recogniser]) -> None:
+        self._load = load
+        self._held: tuple[str, Recogniser] | None = None
+
+    def get(self, model: str) -> Recogniser:
+        if self._held is None or self._held[0] != model:
+            if self._held is not None:
+                self._held[1].close()
+            self._held = None
+            self._held = model, self._load(model)
+        return self._held[1]
 
 
 def languages() -> list[str]:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from chalicelib import keys, languages
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Task
 from chalicelib.ports import ObjectMissing, Objects, Records
+from chalicelib.records import every_file, give_up
 from container import media
 from container.cutting import cut
 from container.formats import render
@@ -26,7 +27,6 @@ from container.vad import SpeechDetector
 
 logger = logging.getLogger(__name__)
 
-FILES_PAGE = 1000
 # Seconds to keep back for storing what was recognised last.
 MARGIN = 10.0
 SEGMENTS = TypeAdapter(list[Segment])
@@ -61,7 +61,7 @@ class Steps:
         """Marks the job as running and lists the numbers of its files that have arrived."""
         started = self._job(job_id).started_at or self.clock()
         self.records.change_job(job_id, [JobState.QUEUED], {"state": JobState.RUNNING, "started_at": started})
-        files = [file.n for file in self._files(job_id) if file.state != FileState.FAILED]
+        files = [file.n for file in every_file(self.records, job_id) if file.state != FileState.FAILED]
         self.objects.put(keys.files(job_id), json.dumps(files).encode())
         return files
 
@@ -97,12 +97,16 @@ class Steps:
         """Packs the chunks of all prepared files into batches of about equal length."""
         chunks = [
             BatchChunk(file=file.n, index=index, seconds=chunk.end - chunk.start)
-            for file in self._files(job_id)
+            for file in every_file(self.records, job_id)
             if file.state == FileState.TRANSCRIBING
             for index, chunk in enumerate(self._audio(job_id, file.n).chunks)
         ]
         batches = pack(chunks, self.batch_seconds, self.at_least)
         self.objects.put(keys.batches(job_id), BATCHES.dump_json(batches))
+        done = self._job(job_id).speech_seconds_done
+        self.records.change_job(
+            job_id, [JobState.RUNNING], {"recognising_since": self.clock(), "recognised_before": done}
+        )
         return batches
 
     def transcribe(self, job_id: str, batch: Batch, time_left: Callable[[], float] = unlimited) -> float:
@@ -155,10 +159,10 @@ class Steps:
         self.records.move_file(file, FileState.SUCCEEDED, {"speech_seconds_done": audio.speech_seconds})
 
     def finish(self, job_id: str) -> None:
-        """Gives the job its final state and deletes what only the workflow needed."""
+        """Deletes what only the workflow needed and gives the job its final state."""
+        self.objects.delete(keys.work(job_id))
         outcome = self._job(job_id).outcome
         self.records.change_job(job_id, [JobState.RUNNING], {"state": outcome, "finished_at": self.clock()})
-        self.objects.delete(keys.work(job_id))
 
     def fail_file(self, job_id: str, n: int, code: str, message: str) -> None:
         """Records that the machinery gave up on a file."""
@@ -168,9 +172,8 @@ class Steps:
 
     def fail_job(self, job_id: str, message: str) -> None:
         """Records that the machinery gave up on the whole job."""
-        unfinished = [JobState.QUEUED, JobState.RUNNING]
-        changes = {"state": JobState.FAILED, "error": message, "finished_at": self.clock()}
-        self.records.change_job(job_id, unfinished, changes)
+        self.objects.delete(keys.work(job_id))
+        give_up(self.records, job_id, message, self.clock())
 
     def _heard(self, job: Job, file: MediaFile) -> Audio:
         """The file's audio, decoded and examined unless that was done before."""
@@ -235,12 +238,6 @@ class Steps:
         if file is None:
             raise LookupError(f"no file {n} in job {job_id}")
         return file
-
-    def _files(self, job_id: str) -> Iterator[MediaFile]:
-        after = -1
-        while page := self.records.files(job_id, FILES_PAGE, after):
-            yield from page
-            after = page[-1].n
 
     def _audio(self, job_id: str, n: int) -> Audio:
         return Audio.model_validate_json(self.objects.get(keys.audio(job_id, n)))

@@ -1,41 +1,43 @@
 """The workflow on one machine: what Step Functions does on AWS, with worker processes and threads."""
 
-import contextlib
 import logging
-import multiprocessing
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pebble import ProcessPool
-
-from local import worker
+from local.records import SQLiteRecords
 from local.worker import Workplace
+from local.workers import Crew, StepFailed, Trouble, WorkerLost
 
 logger = logging.getLogger(__name__)
 
-# Beyond this many, jobs wait for each other. Each one only has a few tasks at a time in the pool, so they take turns.
+# Beyond this many, jobs wait for each other.
 JOBS_AT_ONCE = 16
 ATTEMPTS = 3
-BACKOFF_SECONDS = 1.0
+LONGEST_PAUSE = 60.0
 
-Task = tuple[Any, ...]
+UNPREPARED = ("unprepared", "The file could not be read. Send it again.")
+UNMERGED = ("unmerged", "The transcript could not be written. Send the file again.")
+UNFINISHED = "The service could not finish this job; its log says why. Send it again."
 
 
-class Stopping(Exception):
+class Stopped(Exception):
     """The service is being stopped; the job goes on when it is started again."""
 
 
-class Executor:
-    """Runs jobs through the steps, several jobs side by side over one pool of worker processes."""
+class GaveUp(Exception):
+    """A step failed at every attempt."""
 
-    def __init__(self, workplace: Workplace) -> None:
-        self._steps = workplace.steps()
-        self._records = workplace.records()
+
+class Executor:
+    """Runs jobs through the steps, several jobs side by side over one crew of worker processes."""
+
+    def __init__(self, workplace: Workplace, records: SQLiteRecords) -> None:
+        self._records = records
+        # A job asks for one worker more than there are, so that all are busy and yet other jobs get their turn.
         self._tasks_a_job = workplace.processes + 1
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPool(workplace.processes, initializer=worker.enter, initargs=(workplace,), context=context)
+        self._crew = Crew(workplace)
         self._threads = ThreadPoolExecutor(JOBS_AT_ONCE, thread_name_prefix="job")
         self._running: set[str] = set()
         self._lock = threading.Lock()
@@ -43,10 +45,9 @@ class Executor:
 
     def start(self, job: str) -> None:
         with self._lock:
-            if job in self._running or self._stopping.is_set():
-                return
-            self._running.add(job)
-        self._threads.submit(self._run, job)
+            if job not in self._running and not self._stopping.is_set():
+                self._running.add(job)
+                self._threads.submit(self._run, job)
 
     def resume(self) -> None:
         """Goes on with the jobs that an earlier run of the service left unfinished."""
@@ -55,72 +56,66 @@ class Executor:
 
     def stop(self) -> None:
         """Ends the workers at once: what is finished is on disk, the rest is done at the next start."""
-        self._stopping.set()
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        with self._lock:
+            self._stopping.set()
+        self._crew.dismiss()
         self._threads.shutdown(cancel_futures=True)
 
     def _run(self, job: str) -> None:
         try:
-            self._workflow(job)
-        except Stopping:
+            try:
+                self._workflow(job)
+            except GaveUp:
+                self._do("fail_job", job, UNFINISHED)
+        except Stopped:
             pass
         except Exception:
-            logger.exception("job %s failed", job)
-            with contextlib.suppress(LookupError):
-                self._steps.fail_job(job, "The service could not finish this job; its log says why. Send it again.")
+            logger.exception("job %s is left as it is until the next start", job)
         finally:
             with self._lock:
                 self._running.discard(job)
 
     def _workflow(self, job: str) -> None:
-        steps = self._steps
-        files = steps.plan(job)
-        self._map("prepare", [(job, n) for n in files], self._give_up("unprepared", "The file could not be read."))
-        batches = steps.batch(job)
-        self._map("transcribe", [(job, batch) for batch in batches], lambda _: None)
-        self._map("merge", [(job, n) for n in files], self._give_up("unmerged", "The transcript could not be written."))
-        steps.finish(job)
+        files = self._do("plan", job)
+        self._map("prepare", job, files, UNPREPARED)
+        self._map("transcribe", job, self._do("batch", job))
+        self._map("merge", job, files, UNMERGED)
+        self._do("finish", job)
 
-    def _give_up(self, code: str, message: str) -> Callable[[Task], None]:
-        return lambda task: self._steps.fail_file(task[0], task[1], code, f"{message} Send the file again.")
+    def _map(self, step: str, job: str, items: Iterable[Any], failure: tuple[str, str] | None = None) -> None:
+        """Runs a step for each item; a file whose step was given up fails, with the code and message of `failure`.
 
-    def _map(self, step: str, tasks: Iterable[Task], give_up: Callable[[Task], None]) -> None:
-        """Runs a step on all tasks, each tried up to `ATTEMPTS` times, then handed to `give_up`.
-
-        A batch that is given up shows in `merge`, which misses its chunks.
+        A batch that was given up shows in `merge`, which misses its chunks.
         """
-        waiting = iter(tasks)
-        pending: dict[Future[None], tuple[Task, int]] = {}
+
+        def do(item: Any) -> None:
+            try:
+                self._do(step, job, item)
+            except GaveUp:
+                if failure:
+                    self._do("fail_file", job, item, *failure)
+
+        with ThreadPoolExecutor(self._tasks_a_job) as threads:
+            for _ in threads.map(do, items):
+                pass
+
+    def _do(self, step: str, *arguments: Any) -> Any:
+        """What a step returns, however long the machine is in trouble.
+
+        Raises GaveUp after ATTEMPTS failures, and Stopped.
+        """
+        failures, pause = 0, 1.0
         while True:
-            while len(pending) < self._tasks_a_job and (task := next(waiting, None)):
-                pending[self._submit(step, task)] = task, 1
-            if not pending:
-                return
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                task, attempt = pending.pop(future)
-                error = self._error(future)
-                if error is None:
-                    continue
-                logger.warning("%s %s, attempt %d: %r", step, task, attempt, error)
-                if attempt == ATTEMPTS:
-                    give_up(task)
-                else:
-                    self._pause(BACKOFF_SECONDS * 2 ** (attempt - 1))
-                    pending[self._submit(step, task)] = task, attempt + 1
-
-    def _submit(self, step: str, task: Task) -> "Future[None]":
-        if self._stopping.is_set():
-            raise Stopping
-        future: Future[None] = self._pool.schedule(worker.run, args=[step, *task])
-        return future
-
-    def _error(self, future: "Future[None]") -> BaseException | None:
-        if self._stopping.is_set() or future.cancelled():
-            raise Stopping
-        return future.exception()
-
-    def _pause(self, seconds: float) -> None:
-        if self._stopping.wait(seconds):
-            raise Stopping
+            try:
+                with self._crew.borrow() as worker:
+                    return worker.run(step, arguments)
+            except (StepFailed, WorkerLost, Trouble) as error:
+                if self._stopping.is_set():
+                    raise Stopped from None
+                failures += not isinstance(error, Trouble)
+                logger.warning("%s of job %s: %s: %s", step, arguments[0], type(error).__name__, error)
+            if failures == ATTEMPTS:
+                raise GaveUp(step)
+            if self._stopping.wait(pause):
+                raise Stopped
+            pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,6 +1,8 @@
 """The Chalice application inside this server, where API Gateway and Lambda are on AWS."""
 
+import asyncio
 from base64 import b64decode
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,10 +20,18 @@ from chalicelib.errors import Problem, not_found, unauthorized
 MAX_BODY_BYTES = 10 * 10**6
 
 
-class Gateway:
-    """Answers every request with the Chalice application, in a thread of its own."""
+BODY_SECONDS = 60
 
-    def __init__(self, app: Chalice) -> None:
+
+class Gateway:
+    """Answers every request with the Chalice application, in a thread of its own.
+
+    `owner` tells whose token an `Authorization` header carries: bodies are read for owners of tokens only, so that
+    nobody else can fill the memory.
+    """
+
+    def __init__(self, app: Chalice, owner: Callable[[str | None], str | None]) -> None:
+        self._owner = owner
         # Many threads share the application: this class keeps the current request of each apart.
         app.__class__ = LocalChalice
         self._routes = RouteMatcher(list(app.routes))
@@ -29,9 +39,19 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        body = await _body(request)
+        body = await self._body(request)
         response = await run_in_threadpool(self._answer, request, body)
         await response(scope, receive, send)
+
+    async def _body(self, request: Request) -> bytes:
+        declared = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+        if declared and await run_in_threadpool(self._owner, request.headers.get("authorization")) is None:
+            raise unauthorized()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await _body(request)
+        except TimeoutError:
+            raise Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time. Send it again.") from None
 
     def _answer(self, request: Request, body: bytes) -> Response:
         url = _url(request)

@@ -106,6 +106,7 @@ class DiskObjects:
     def put_stream(self, key: str, blocks: Iterable[bytes]) -> None:
         with self.draft(key) as draft:
             for block in blocks:
+                self.require_room(len(block))
                 draft.write(block)
             draft.publish(overwrite=True)
 

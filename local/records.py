@@ -135,7 +135,8 @@ class SQLiteRecords:
 
     def add_token(self, token: Token) -> None:
         with self._transaction() as database:
-            database.execute("INSERT INTO tokens (id, document) VALUES (?, ?)", (token.id, token.model_dump_json()))
+            row = token.id, token.model_dump_json()
+            database.execute("INSERT OR REPLACE INTO tokens (id, document) VALUES (?, ?)", row)
 
     def token(self, id: str) -> Token | None:
         return self._one(Token, "SELECT document FROM tokens WHERE id = ?", id)

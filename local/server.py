@@ -48,7 +48,7 @@ def application(service: Service, objects: DiskObjects) -> Starlette:
         exception_handlers=problems.HANDLERS,
     )
     app.router.redirect_slashes = False
-    app.router.default = Gateway(api)
+    app.router.default = Gateway(api, service.owner)
     return app
 
 
@@ -58,15 +58,13 @@ def serve(app: ASGIApp, host: str, port: int, announce: Callable[[str], None]) -
     `announce` is called with the server's URL as soon as it takes connections; port 0 takes a free one. Raises OSError
     if the address cannot be had.
     """
-    server = Server(app, host, port)
-    announce(server.url)
-    server.run()
+    Server(app, host, port, announce).run()
 
 
 class Server(uvicorn.Server):
     """Uvicorn on a socket that takes connections from the start. `should_exit` stops it from any thread."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, announce: Callable[[str], None] = lambda _: None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -83,6 +81,7 @@ class Server(uvicorn.Server):
             )
         )
         self._socket = _listen(host, port)
+        self._announce = announce
 
     @property
     def url(self) -> str:
@@ -101,6 +100,7 @@ class Server(uvicorn.Server):
             yield
             return
         try:
+            self._announce(self.url)  # not before a signal that answers it would be understood
             yield
         finally:
             for number, handler in before.items():

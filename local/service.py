@@ -4,23 +4,26 @@ import contextlib
 import fcntl
 import os
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chalicelib import keys, tokens
+from chalicelib import tokens
 from chalicelib.jobs import FileState
-from chalicelib.service import FILES_PAGE, Service
+from chalicelib.records import every_file
+from chalicelib.service import Service
 from chalicelib.settings import Settings
 from container import catalogue
 from local.executor import Executor
 from local.layout import this_machine
 from local.objects import DiskObjects
-from local.records import SQLiteRecords
+from local.records import NewerRecords, SQLiteRecords
 from local.worker import Workplace
 
 OWNER = "local"
+SECRET_BYTES = 32
 # Only the disk bounds a file here; S3 takes 5 TB at most, and so do we, so that a job runs on either platform.
 LARGEST_FILE = 5 * 10**12
 
@@ -44,16 +47,17 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
 
     Raises StartError or `catalogue.ModelError`.
     """
-    model_size = catalogue.path(model, models).stat().st_size
+    installed = {name: catalogue.is_multilingual(name, models) for name in catalogue.installed(models)}
+    catalogue.path(model, models)
     catalogue.path(catalogue.VAD, models)
-    layout = this_machine(model_size)
+    # Any job may ask for the largest model, and all workers may be at that job.
+    layout = this_machine(max(catalogue.path(name, models).stat().st_size for name in installed))
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _sole_user(data):
         workplace = Workplace(data, models, _secret(data / "secret"), layout.recognisers, layout.threads)
-        executor = Executor(workplace)
-        installed = {name: catalogue.is_multilingual(name, models) for name in catalogue.installed(models)}
-        objects, records = workplace.objects(), workplace.records()
+        objects, records = workplace.objects(), _records(workplace)
         objects.clear_unfinished()
+        executor = Executor(workplace, records)
         service = Service(
             objects=objects,
             records=records,
@@ -68,17 +72,22 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
             executor.stop()
 
 
+def _records(workplace: Workplace) -> SQLiteRecords:
+    try:
+        return workplace.records()
+    except NewerRecords as error:
+        raise StartError(str(error)) from None
+    except sqlite3.Error as error:
+        raise StartError(f"The database records.sqlite in {workplace.data} cannot be opened ({error}).") from None
+
+
 def _catch_up(service: Service, records: SQLiteRecords) -> None:
     """Delivers the events of uploads that were stored just before an earlier run was killed."""
     for job in records.awaiting():
-        after = -1
-        while files := records.files(job.id, FILES_PAGE, after):
-            after = files[-1].n
-            for file in files:
-                key = keys.upload(job.id, file.path)
-                size = service.objects.size(key) if file.state == FileState.AWAITING_UPLOAD else None
-                if size is not None:
-                    service.object_created(key, size)
+        for file in every_file(records, job.id):
+            size = service.objects.size(file.key) if file.state == FileState.AWAITING_UPLOAD else None
+            if size is not None:
+                service.object_created(file.key, size)
         service.start_if_complete(job.id)
 
 
@@ -96,14 +105,17 @@ def _sole_user(data: Path) -> Iterator[None]:
 
 def _secret(path: Path) -> bytes:
     """The key that signs URLs: made once, so that URLs outlive a restart."""
-    return bytes.fromhex(_private_file(path, lambda: secrets.token_hex(32)))
+    secret = _private_file(path, lambda: secrets.token_hex(SECRET_BYTES))
+    if len(secret) != 2 * SECRET_BYTES:
+        raise StartError(f"The file {path} is damaged. Delete it: URLs signed so far will then be refused.")
+    return bytes.fromhex(secret)
 
 
 def _token(service: Service, path: Path) -> str:
-    """The token of this machine's own user, valid until its file is deleted and the service started again."""
+    """The token of this machine's own user. It is revoked by deleting its file and starting the service again."""
 
     def create() -> str:
-        return tokens.create(service.records, OWNER, time.time())
+        return tokens.create(service.records, OWNER, time.time(), id=OWNER)
 
     token = _private_file(path, create)
     if service.owner(f"Bearer {token}") is None:
@@ -120,5 +132,7 @@ def _private_file(path: Path, make: Callable[[], str]) -> str:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(make())
+            file.flush()
+            os.fsync(descriptor)
         unfinished.rename(path)
     return path.read_text()

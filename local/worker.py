@@ -1,24 +1,28 @@
-"""The inside of a worker process: the steps over this machine's disk, with the models kept loaded."""
+"""The inside of a worker process: it runs steps over this machine's disk, one at a time, with a model kept loaded."""
 
-import functools
+import errno
 import logging
 import os
 import signal
+import sqlite3
 import threading
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from container import catalogue
-from container.recogniser import Recogniser
+from container.recogniser import Recogniser, Shelf
 from container.steps import Steps
 from container.vad import SpeechDetector
-from local.objects import DiskObjects
+from local.objects import DiskFull, DiskObjects
 from local.records import SQLiteRecords
+
+logger = logging.getLogger(__name__)
 
 # Small enough that progress is seen and jobs take turns, large enough that handing over costs nothing.
 BATCH_SECONDS = 60
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
 
 
 @dataclass(frozen=True)
@@ -38,37 +42,48 @@ class Workplace:
         return SQLiteRecords(self.data / "records.sqlite")
 
     def steps(self) -> Steps:
-        @functools.lru_cache(maxsize=1)
-        def recogniser(model: str) -> Recogniser:
+        def load(model: str) -> Recogniser:
             return Recogniser(catalogue.path(model, self.models), self.threads)
 
         return Steps(
             objects=self.objects(),
             records=self.records(),
-            recogniser=recogniser,
+            recogniser=Shelf(load).get,
             detector=lambda: SpeechDetector(catalogue.path(catalogue.VAD, self.models)),
             batch_seconds=BATCH_SECONDS,
             at_least=self.processes,
         )
 
 
-_steps: list[Steps] = []
+def main(workplace: Workplace, orders: Connection) -> None:
+    """Runs the steps that come through `orders` and answers each with its outcome and result, until that is closed.
 
-
-def enter(workplace: Workplace) -> None:
-    """Makes this process a worker; it ends when its parent does, however that came about."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    The outcomes: "done", "failed", or "trouble" where the machine is to blame and the same may well succeed later.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends its workers
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
-    _steps[:] = [workplace.steps()]
+    steps = workplace.steps()
+    while True:
+        try:
+            step, arguments = orders.recv()
+        except EOFError:
+            return
+        try:
+            orders.send(("done", getattr(steps, step)(*arguments)))
+        except Exception as error:
+            logger.exception("%s failed", step)
+            orders.send(("trouble" if _is_trouble(error) else "failed", repr(error)))
 
 
-def run(step: str, *arguments: Any) -> None:
-    """Runs one step of `Steps` by its name."""
-    getattr(_steps[0], step)(*arguments)
+def _is_trouble(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in DISK_TROUBLE
+    return isinstance(error, DiskFull | sqlite3.OperationalError | MemoryError)
 
 
 def _leave_with_parent(parent: int) -> None:
+    """Ends this process with its parent, however that ended and whatever is being done."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

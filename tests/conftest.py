@@ -56,10 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Iterator[Figure]:
+def figure(request: pytest.FixtureRequest) -> Figure:
     """Call it with a measured figure in words: it is printed at the end of the run."""
     figures = request.config.stash[FIGURES]
-    yield lambda text: figures.append(f"{request.node.name}: {text}")
+    return lambda text: figures.append(f"{request.node.name}: {text}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -36,11 +36,15 @@ class Live:
         headers = {"Authorization": f"Bearer {self.environment['TRANSCRIBE_TOKEN']}"}
         return httpx.Client(base_url=self.environment["TRANSCRIBE_SERVER"], headers=headers, timeout=30)
 
-    def start(self) -> None:
+    def start(self, start_new_session: bool = False) -> None:
         options = ["--port", "0", "--data", str(self.data), "--models", str(self.models), "--model", self.model]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "local.cli", "serve", *options], stdout=subprocess.PIPE, stderr=log, text=True
+                [sys.executable, "-m", "local.cli", "serve", *options],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=start_new_session,
             )
         assert self.process.stdout is not None
         lines = [self.process.stdout.readline().strip() for _ in range(2)]

@@ -79,7 +79,7 @@ class TestWhatCanBeRead:
         assert np.array_equal(np.concatenate(blocks), data)
 
     @pytest.mark.parametrize(
-        "name", ["a b", "it's \"x\"", "100%d", "#1", "😀", "日本語", "-i", "a:b", "concat:x|y", "http:", "%2F", "a\\b"]
+        "name", ["a b", 'it\'s "x"', "100%d", "#1", "😀", "日本語", "-i", "a:b", "concat:x|y", "http:", "%2F", "a\\b"]
     )
     def test_names(self, tmp_path: Path, wav: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)

@@ -1,0 +1,86 @@
+"""A worker process as seen from the service, and the crew of them."""
+
+import multiprocessing
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from local import worker
+from local.worker import Workplace
+
+
+class StepFailed(Exception):
+    """The step raised an exception."""
+
+
+class Trouble(Exception):
+    """The machine is to blame (a full disk, say), not the step: the same may well succeed later."""
+
+
+class WorkerLost(Exception):
+    """The worker process died at the step."""
+
+
+class Worker:
+    """One process; should it die, the next step starts another."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._workplace = workplace
+        self._lock = threading.Lock()
+        self._ended = False
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._orders, theirs = context.Pipe()
+        self._process = context.Process(target=worker.main, args=(self._workplace, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def run(self, step: str, arguments: tuple[Any, ...]) -> Any:
+        """What the step returns. Raises StepFailed, Trouble or WorkerLost."""
+        with self._lock:
+            if not self._ended and not self._process.is_alive():
+                self._start()
+        try:
+            self._orders.send((step, arguments))
+            outcome, result = self._orders.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise WorkerLost(f"exit code {self._process.exitcode}") from None
+        if outcome == "done":
+            return result
+        raise Trouble(result) if outcome == "trouble" else StepFailed(result)
+
+    def end(self) -> None:
+        """Ends the process at once and for good."""
+        with self._lock:
+            self._ended = True
+        self._process.kill()
+        self._process.join()
+
+
+class Crew:
+    """Workers that wait for whoever needs one next."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._workers = [Worker(workplace) for _ in range(workplace.processes)]
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        for each in self._workers:
+            self._idle.put(each)
+
+    @contextmanager
+    def borrow(self) -> Iterator[Worker]:
+        """An idle worker, as soon as there is one; that of a dismissed crew loses every step."""
+        borrowed = self._idle.get()
+        try:
+            yield borrowed
+        finally:
+            self._idle.put(borrowed)
+
+    def dismiss(self) -> None:
+        """Ends all workers at once, also those at work."""
+        for each in self._workers:
+            each.end()

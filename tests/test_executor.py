@@ -1,0 +1,145 @@
+"""The workflow on one machine when things go wrong: dying workers, Ctrl-C, a database that is not to be had."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.live import Live, live
+from tests.media_files import ffmpeg
+
+
+@pytest.fixture
+def service(tmp_path: Path, models_dir: Path) -> Iterator[Live]:
+    with live(tmp_path / "data", models_dir) as service:
+        yield service
+
+
+def workers(service: Live) -> list[psutil.Process]:
+    assert service.process is not None
+    children = psutil.Process(service.process.pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_an_idle_worker_that_dies_is_replaced(service: Live, jfk: Path) -> None:
+    service.wait(service.submit({"jfk.wav": jfk}))
+    for worker in workers(service):
+        worker.kill()
+    job = service.wait(service.submit({"jfk.wav": jfk}))
+    assert job["state"] == "succeeded"
+
+
+def test_a_worker_that_dies_at_work_costs_one_attempt(service: Live, jfk: Path) -> None:
+    id = service.submit({f"{n}.wav": jfk for n in range(8)})
+    service.wait(id, lambda job: job["percent"] > 0)
+    for worker in workers(service):
+        worker.kill()
+    job = service.wait(id)
+    assert job["files_by_state"] == {"succeeded": 8}
+    assert "WorkerLost: exit code -9" in service.log.read_text()
+
+
+@pytest.mark.parametrize("state", ["preparing", "transcribing"])
+def test_ctrl_c_in_the_middle_ends_soon_and_loses_nothing(
+    tmp_path: Path, models_dir: Path, jfk: Path, state: str
+) -> None:
+    """The signal goes to the whole process group, as a terminal sends it."""
+    minutes = 90 if state == "preparing" else 3
+    ffmpeg("-stream_loop", "-1", "-i", jfk, "-t", str(60 * minutes), "-c", "copy", tmp_path / "long.wav")
+    service = Live(tmp_path / "data", models_dir)
+    service.start(start_new_session=True)
+    try:
+        id = service.submit({"long.wav": tmp_path / "long.wav"}, formats=["txt"])
+        service.wait(id, lambda job: state in job["files_by_state"] and (state == "preparing" or job["percent"] > 0))
+        time.sleep(0.3)
+        assert service.process is not None
+        began = time.monotonic()
+        os.killpg(service.process.pid, signal.SIGINT)
+        assert service.process.wait(30) == 0
+        assert time.monotonic() - began < 8
+        assert "Traceback" not in service.log.read_text()
+        service.start()
+        job = service.wait(id, lambda job: job["audio_seconds"] > 0)
+        assert job["audio_seconds"] == pytest.approx(60 * minutes, abs=0.1)
+        assert job["files"][0]["warnings"] == []
+    finally:
+        service.stop()
+
+
+def test_what_fails_at_every_attempt_fails_the_file(tmp_path: Path, models_dir: Path, jfk: Path) -> None:
+    """The model is taken away under the service's feet: preparing works, recognising never does."""
+    models = tmp_path / "models"
+    models.mkdir()
+    for file in models_dir.glob("*.*"):
+        (models / file.name).symlink_to(file)
+    with live(tmp_path / "data", models) as service:
+        for model in models.glob("ggml-*.bin"):
+            model.unlink()
+        job = service.wait(service.submit({"jfk.wav": jfk}, language="en"))
+        assert job["state"] == "failed"
+        assert job["files"][0]["error"] == {
+            "code": "untranscribed",
+            "message": "Part of the sound could not be transcribed. Send the file again.",
+        }
+        assert service.log.read_text().count("transcribe of job") == 3
+        assert not list((service.data / "objects" / "work").glob("*"))
+
+
+def test_a_database_that_is_not_to_be_had_is_waited_for(service: Live, jfk: Path) -> None:
+    service.wait(service.submit({"jfk.wav": jfk}))
+    id = service.submit({f"{n}.wav": jfk for n in range(6)})
+    service.wait(id, lambda job: job["percent"] > 0)
+    with sqlite3.connect(service.data / "records.sqlite") as database:
+        database.execute("BEGIN EXCLUSIVE")
+        deadline = time.monotonic() + 60
+        while "Trouble: OperationalError" not in service.log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        database.rollback()
+    job = service.wait(id)
+    assert job["files_by_state"] == {"succeeded": 6}
+
+
+def test_the_token_is_revoked_with_its_file(tmp_path: Path, models_dir: Path) -> None:
+    with live(tmp_path / "data", models_dir) as service:
+        before = dict(service.environment)
+    (tmp_path / "data" / "token").unlink()
+    with live(tmp_path / "data", models_dir) as service:
+        assert service.environment["TRANSCRIBE_TOKEN"] != before["TRANSCRIBE_TOKEN"]
+        with service.http as http:
+            assert http.get("/jobs").status_code == 200
+            http.headers["Authorization"] = f"Bearer {before['TRANSCRIBE_TOKEN']}"
+            assert http.get("/jobs").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("arrange", "message"),
+    [
+        (lambda data: (data / "secret").write_text("short"), "is damaged. Delete it"),
+        (lambda data: _newer(data / "records.sqlite"), "newer version"),
+        (lambda data: (data / "records.sqlite").mkdir(), "records.sqlite"),
+    ],
+    ids=["secret", "newer", "folder"],
+)
+def test_a_data_folder_that_cannot_be_used(tmp_path: Path, models_dir: Path, arrange: object, message: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    assert callable(arrange)
+    arrange(data)
+    options = ["--port", "0", "--data", str(data), "--models", str(models_dir)]
+    run = subprocess.run([sys.executable, "-m", "local.cli", "serve", *options], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def _newer(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 999")
