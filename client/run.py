@@ -6,16 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
 from threading import Event
-from typing import TYPE_CHECKING
 
 from client import text, walking
+from client.calls import Calls
 from client.errors import Refused, SourceLost, Stopped, TranscribeError
 from client.models import AWAITING, File, Job, Options, Result, Source
 from client.watching import Watcher
 from client.workers import Workers
-
-if TYPE_CHECKING:
-    from client.api import Client
 
 MOST_FILES = 1000
 AT_ONCE = 4
@@ -38,8 +35,8 @@ class Part:
 
 
 class Run:
-    def __init__(self, client: "Client", options: Options, output: Path | None, force: bool, watcher: Watcher) -> None:
-        self._client = client
+    def __init__(self, calls: Calls, options: Options, output: Path | None, force: bool, watcher: Watcher) -> None:
+        self._calls = calls
         self._options = options
         self._output = output
         self._force = force
@@ -68,7 +65,7 @@ class Run:
 
     def continued(self, ids: Sequence[str], paths: Sequence[Path]) -> Iterator[Result]:
         """Sends what earlier jobs still await from `paths`, and fetches their transcripts."""
-        jobs = [self._client.job(id) for id in ids]
+        jobs = [self._calls.job(id) for id in ids]
         found = walking.find(paths)
         here = {source.path: source for source in found.sources}
         folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else Path()
@@ -98,7 +95,7 @@ class Run:
         """Creates a job, without the files that the server refuses."""
         while sources:
             try:
-                job = self._client.create_job([(source.path, source.size) for source in sources], self._options)
+                job = self._calls.create_job([(source.path, source.size) for source in sources], self._options)
             except Refused as refused:
                 wrong = refused.by_file()
                 if wrong is None:
@@ -143,7 +140,7 @@ class Run:
 
     def _upload_one(self, id: str, part: Part, file: File, stop: Event) -> None:
         source = part.sources[file.n]
-        self._client.upload(id, file, source.local, sent=partial(self._watcher.sent, source), stop=stop)
+        self._calls.upload(id, file, source.local, sent=partial(self._watcher.sent, source), stop=stop)
         self._watcher.arrived(source)
 
     def _again_without(self, id: str, lost: Mapping[int, str]) -> Iterator[Result]:
@@ -175,7 +172,7 @@ class Run:
         ended: set[tuple[str, int]] = set()
         going: set[Future[Result]] = set()
         with Workers(AT_ONCE) as workers:
-            for job in self._client.follow(*self._parts):
+            for job in self._calls.follow(*self._parts):
                 latest[job.id] = job
                 self._watcher.transcribing(list(latest.values()))
                 for file in job.files:
@@ -195,7 +192,7 @@ class Run:
         for format, target in transcripts.items():
             try:
                 if self._force or not target.exists():
-                    self._client.download(job.id, file.n, format, target)
+                    self._calls.download(job.id, file.n, format, target)
             except OSError as error:
                 return Result(path, f"{text.path(target)} can't be written: {text.reason(error)}.")
             except Refused as error:

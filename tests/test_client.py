@@ -444,7 +444,7 @@ class TestServer:
         with Client(server.url, server.token) as client:
             job = client.create_job([("a.mp4", 5)])
             server.fault = first(3, "GET", "/jobs", HTTPStatus.BAD_GATEWAY)
-            monkeypatch.setattr("client.api.time.sleep", pauses.append)
+            monkeypatch.setattr("client.calls.time.sleep", pauses.append)
             following = client.follow(job.id)
             states = [next(following).state for _ in range(6)]
         assert states == ["awaiting_upload"] * 6
