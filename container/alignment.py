@@ -24,6 +24,13 @@ LONGEST_WORD = 2.0
 UNUSED = 0.3
 """What it costs to leave a span without words, in seconds that a word is moved instead."""
 
+SQUEEZED = 1.0
+"""What it costs to put a word where no time is left for it, in the same unit.
+
+Without punctuation attention rests on the last word before a pause until the next one begins: it seems to end there,
+but the time for speaking it is before the pause.
+"""
+
 SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*)[\s.]*")
 
 FASTEST_SPEECH = 40
@@ -215,26 +222,34 @@ def _lag(pieces: list[_Piece], places: list[int], speech: list[Span]) -> float:
 def _places(pieces: list[_Piece], speech: list[Span]) -> list[int]:
     """For each word the number of the span that it is spoken in: the nearest ones that keep the order.
 
-    By dynamic programming over the words: the cost of a span is its distance from the word's middle, and something for
-    each span before it that is left without a word.
+    By dynamic programming over the words: the cost of a span is its distance from the word's middle, something if there
+    is no time for the word between the one before it and its end, and for each span before that is left without a word.
     """
     costs = [place * UNUSED for place in range(len(speech))]
     choices: list[list[int]] = []
     previous = pieces[0].end - 2 * HALF_WORD
     for piece in pieces:
         middle = piece.end - min(HALF_WORD, (piece.end - previous) / 2)
-        previous = piece.end
         before, choice = costs, []
         costs = []
         for place, span in enumerate(speech):
             best = min(range(place + 1), key=lambda other: before[other] + max(0, place - other - 1) * UNUSED)
             skipped = max(0, place - best - 1) * UNUSED
             choice.append(best)
-            costs.append(before[best] + skipped + max(0.0, span.start - middle, middle - span.end))
+            distance = max(0.0, span.start - middle, middle - span.end)
+            costs.append(before[best] + skipped + distance + SQUEEZED * _squeeze(previous, piece.end, span))
         choices.append(choice)
+        previous = piece.end
     place = costs.index(min(costs))
     places = []
     for choice in reversed(choices):
         places.append(place)
         place = choice[place]
     return places[::-1]
+
+
+def _squeeze(start: float, end: float, span: Span) -> float:
+    """Which part of half a word, spoken at some time from `start` to `end`, finds no time in the span: from 0 to 1."""
+    needed = min(HALF_WORD, end - start)
+    room = min(end, span.end) - max(start, span.start)
+    return 1.0 - max(0.0, min(1.0, room / needed)) if needed > 0 else 0.0

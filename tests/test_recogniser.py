@@ -12,9 +12,11 @@ from container import weights
 from container.alignment import Token, complete, segments, without_echoes
 from container.catalogue import ModelError
 from container.cutting import cut
+from container.media import decode
 from container.recogniser import Recogniser, languages
 from container.transcript import Chunk, Segment, Span, Word
 from container.vad import SpeechDetector
+from tests.media_files import ffmpeg
 
 RATE = 16_000
 SENTENCE = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country."
@@ -66,6 +68,24 @@ class TestRecogniser:
             assert words["Americans"].end == pytest.approx(start + 2.27, abs=0.2)
             assert words["ask"].start == pytest.approx(start + 8.2, abs=0.3)
             assert words["country."].end == pytest.approx(start + 10.5, abs=0.25)
+
+    @pytest.mark.parametrize("suffix", ["wav", "mp3", "m4a"])
+    def test_the_last_word_before_a_pause_stays_there(
+        self, recogniser: Recogniser, jfk: Path, tmp_path: Path, models_dir: Path, suffix: str
+    ) -> None:
+        """The pause between "for you" and "ask" is from 7.60 to 8.15 s."""
+        path = tmp_path / f"jfk.{suffix}"
+        ffmpeg("-i", jfk, path)
+        samples = np.concatenate(list(decode(str(path))))
+        detector = SpeechDetector(weights.path(weights.VAD, models_dir))
+        detector.feed(samples)
+        (chunk,) = cut(detector.finish())
+        audio = samples[round(chunk.start * RATE) : round(chunk.end * RATE)].astype(np.float32) / np.float32(32768)
+        words = [word for segment in recogniser.transcribe(audio, chunk) for word in segment.words]
+        assert [word.text for word in words[12:15]] == [" for", " you", " ask"]
+        times = [time for word in words[12:15] for time in (word.start, word.end)]
+        assert times == pytest.approx([6.95, 7.2, 7.2, 7.63, 8.19, 8.6], abs=0.08)
+        assert min(word.end - word.start for word in words) > 0.1
 
     def test_words_are_in_order_and_inside_speech(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
         spans = [(100.3, 102.3), (103.3, 104.4), (105.4, 107.7), (108.1, 110.6)]
@@ -150,6 +170,22 @@ class TestWords:
             (" two.", 1.4, 2.2),
             (" three", 5.0, 5.6),
             (" four", 5.6, 6.4),
+        ]
+
+    def test_a_word_stays_before_a_pause_during_which_attention_rests_on_it(self) -> None:
+        heard = tokens((" for", 7.13), (" you", 8.15), (" ask", 8.55), (" what", 8.85))
+        assert timed(heard, (5.408, 7.648), (8.192, 10.592), end=11.0) == [
+            (" for", 5.408, 7.13),
+            (" you", 7.13, 7.648),
+            (" ask", 8.192, 8.55),
+            (" what", 8.55, 8.85),
+        ]
+
+    def test_a_word_that_finds_no_time_before_a_pause_follows_it(self) -> None:
+        assert timed(tokens((" for", 7.64), (" a", 8.19), (" year", 8.6)), (5.5, 7.65), (8.1, 9.5)) == [
+            (" for", 5.65, 7.65),
+            (" a", 8.1, 8.19),
+            (" year", 8.19, 8.6),
         ]
 
     def test_a_last_word_does_not_swallow_what_was_not_understood(self) -> None:
