@@ -31,6 +31,9 @@ Transcripts are written beside their sources, or as the same tree below --output
 their suffix (mp4, mkv, mp3, wav and many more), and hidden ones are left out; a file named itself is always sent.
 If several paths are given, the tree begins with the names of those that are folders.
 
+lectures/talk.mp3 becomes talk.txt; if there is another talk in the folder, such as talk.aac, they become talk.mp3.txt
+and talk.aac.txt, except that a talk.txt from when there was just one of them stays with that one.
+
 A transcript that is there already is kept, and a file that has them all is skipped, unless --force is given.
 
 Ctrl-C leaves the job at the server and prints the command that comes back to it; a second Ctrl-C ends at once.

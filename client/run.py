@@ -1,5 +1,6 @@
 """One run from files to transcripts: find, create jobs, send, follow, fetch."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, replace
@@ -7,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from threading import Event
 
-from client import text, walking
+from client import naming, text, walking
 from client.calls import Calls
 from client.errors import Refused, SourceLost, Stopped, TranscribeError
 from client.models import AWAITING, File, Job, Options, Result, Source
@@ -53,7 +54,7 @@ class Run:
         todo = []
         for source in found.sources:
             transcripts = self._transcripts(source.path, self._options.formats)
-            if not self._force and all(path.exists() for path in transcripts.values()):
+            if not self._force and all(map(os.path.exists, transcripts.values())):
                 yield Result(source.local, transcripts=transcripts, skipped=True)
             else:
                 todo.append(source)
@@ -81,15 +82,15 @@ class Run:
             raise TranscribeError("\n".join(self._stuck))
 
     def _place(self, elsewhere: Mapping[str, Path], sources: Sequence[Source]) -> None:
-        """Decides where the transcripts of the files go, those here before those known from their job alone."""
-        wanted = {source.path: source.local for source in sources} | dict(elsewhere)
+        """Decides where the transcripts go, of files here and of files known from their job alone."""
+        files: dict[str, tuple[Path, Path | None]] = {path: (wanted, None) for path, wanted in elsewhere.items()}
+        files |= {source.path: (source.local, source.local) for source in sources}
         if self._output is not None:
-            wanted = {path: self._output / path for path in wanted}
-        stems = walking.stems(wanted.values(), [source.local for source in sources])
-        self._stems = dict(zip(wanted, stems, strict=True))
+            files = {path: (self._output / path, local) for path, (_, local) in files.items()}
+        self._stems = dict(zip(files, naming.stems(files.values()), strict=True))
 
     def _transcripts(self, path: str, formats: Iterable[str]) -> dict[str, Path]:
-        return {format: walking.transcript(self._stems[path], format) for format in formats}
+        return {format: naming.transcript(self._stems[path], format) for format in formats}
 
     def _create(self, sources: Sequence[Source]) -> Iterator[Result]:
         """Creates a job, without the files that the server refuses."""

@@ -1,11 +1,11 @@
-"""Finds the media files to send, and names where their transcripts go."""
+"""Finds the media files to send."""
 
 import errno
 import itertools
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -57,30 +57,12 @@ def find(paths: Sequence[Path]) -> Found:
     return found
 
 
-def stems(wanted: Iterable[Path], sources: Iterable[Path]) -> list[Path]:
-    """Where the transcripts of each file go, without suffix: the wanted path less its suffix where that is free.
-
-    `talk.mov` and `talk.mp4` in one folder become `talk` and `talk.mp4`, so that neither overwrites the other; and
-    no transcript takes the place of a source.
-    """
-    taken: set[Path] = set()
-    occupied = {source.absolute() for source in sources}
-
-    def free(stem: Path) -> bool:
-        stem = stem.absolute()
-        return stem not in taken and not any(transcript(stem, format) in occupied for format in FORMATS)
-
-    result = []
-    for path in wanted:
-        numbered = (path.with_name(f"{path.name} ({number})") for number in itertools.count(2))
-        stem = next(filter(free, itertools.chain((path.with_suffix(""), path), numbered)))
-        taken.add(stem.absolute())
-        result.append(stem)
-    return result
-
-
-def transcript(stem: Path, format: str) -> Path:
-    return stem.with_name(f"{stem.name}.{format}")
+def media(folder: Path) -> list[Path]:
+    """The media files directly in a folder, except hidden ones; none if it can't be listed."""
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".") and _is_media(path)]
+    except OSError:
+        return []
 
 
 def _add(found: Found, file: Path, path: str, seen: set[str], taken: set[str]) -> None:
@@ -115,7 +97,7 @@ def _files(folder: Path, found: Found) -> Iterator[Path]:
     while links:
         link = links.popleft()
         if not link.is_dir():
-            if _is_media(link, found):
+            if _counted(link, found):
                 yield link
             continue
         target = os.path.realpath(link)
@@ -137,7 +119,7 @@ def _real(top: Path, found: Found, links: deque[Path]) -> Iterator[Path]:
             file = Path(folder, name)
             if not name.startswith(".") and file.is_symlink():
                 links.append(file)
-            elif not name.startswith(".") and _is_media(file, found):
+            elif not name.startswith(".") and _counted(file, found):
                 yield file
 
 
@@ -145,12 +127,17 @@ def _unlistable(found: Found, error: OSError) -> None:
     found.unreadable.append(Result(Path(os.fsdecode(error.filename)), f"It can't be read: {text.reason(error)}."))
 
 
-def _is_media(file: Path, found: Found) -> bool:
-    suffix = file.suffix.lower()
-    media = suffix in SUFFIXES and (suffix not in SHARED or _is_mpeg(file))
+def _counted(file: Path, found: Found) -> bool:
+    """Whether a file is media; if not, it is counted as ignored."""
+    media = _is_media(file)
     # Transcripts lie beside their sources, and need not be counted as foreign.
-    found.ignored += not media and suffix.removeprefix(".") not in FORMATS
+    found.ignored += not media and file.suffix.lower().removeprefix(".") not in FORMATS
     return media
+
+
+def _is_media(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    return suffix in SUFFIXES and (suffix not in SHARED or _is_mpeg(file))
 
 
 def _is_mpeg(file: Path) -> bool:

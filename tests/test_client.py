@@ -164,6 +164,19 @@ class TestTranscribe:
             f"{name}.{format}": f"{format} of {name}.mp4\n" for name in "ab" for format in ("txt", "srt")
         }
 
+    def test_a_file_added_beside_one_of_the_same_stem(self, server: Bench) -> None:
+        """It is not taken for done because the other is, which keeps its transcripts."""
+        fill("in/talk.mp4")
+        with Client(server.url, server.token) as client:
+            list(client.transcribe(["in"], formats=["txt"]))
+            time.sleep(0.02)
+            fill("in/talk.mov")
+            results = {result.path.name: result for result in client.transcribe(["in"], formats=["txt"])}
+            again = list(client.transcribe(["in"], formats=["txt"]))
+        assert texts() == {"in/talk.txt": "txt of talk.mp4\n", "in/talk.mov.txt": "txt of talk.mov\n"}
+        assert {name: result.skipped for name, result in results.items()} == {"talk.mp4": True, "talk.mov": False}
+        assert [result.skipped for result in again] == [True, True]
+
     def test_more_files_than_a_job_takes(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(run, "MOST_FILES", 3)
         names = ["talk.mov", "talk.mp4", *(f"{n}.mp4" for n in range(5))]
@@ -173,7 +186,7 @@ class TestTranscribe:
             results = list(client.transcribe(["in"], output="out", formats=["txt"], watcher=watcher))
             assert errors(results) == {f"in/{name}": None for name in names}
             assert texts() == {
-                "out/talk.txt": "txt of talk.mov\n",
+                "out/talk.mov.txt": "txt of talk.mov\n",
                 "out/talk.mp4.txt": "txt of talk.mp4\n",
                 **{f"out/{n}.txt": f"txt of {n}.mp4\n" for n in range(5)},
             }

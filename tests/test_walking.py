@@ -1,11 +1,13 @@
 """What the client finds to send, and where transcripts go."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from client import walking
+from chalicelib import suffixes
+from client import naming, walking
 
 
 @pytest.fixture
@@ -129,19 +131,92 @@ class TestFind:
         ]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "sources", "expected"),
-    [
-        pytest.param(["a/x.mp4"], [], ["a/x"], id="suffix-replaced"),
-        pytest.param(["x.mov", "x.mp4"], [], ["x", "x.mp4"], id="same-stem"),
-        pytest.param(["x.mp4.mov", "x.mov", "x.mp4"], [], ["x.mp4", "x", "x.mp4 (2)"], id="stem-taken-twice"),
-        pytest.param(["a/x.mp4", "b/x.mp4"], [], ["a/x", "b/x"], id="other-folder"),
-        pytest.param(["notes.txt"], ["notes.txt"], ["notes.txt"], id="never-over-the-source"),
-        pytest.param(["out/x.mp4", "out/x.json"], ["x.json"], ["out/x", "out/x.json"], id="source-elsewhere"),
-        pytest.param(["a/../x.srt"], ["x.mp4", "x.srt"], ["a/../x"], id="spelled-otherwise"),
-        pytest.param(["v1.2 talk"], [], ["v1"], id="odd-suffix"),
-    ],
-)
-def test_stems(wanted: list[str], sources: list[str], expected: list[str]) -> None:
-    stems = walking.stems([Path(path) for path in wanted], [Path(path) for path in sources])
-    assert [str(stem) for stem in stems] == expected
+def test_the_suffixes_are_those_of_the_service() -> None:
+    """Which repeats them, since the client stands alone."""
+    assert walking.SUFFIXES == suffixes.MEDIA
+
+
+def stems(*paths: str, output: str | None = None) -> list[str]:
+    """Where the transcripts of files that are here go."""
+    wanted = [(Path(output or "", path), Path(path)) for path in paths]
+    return [str(stem) for stem in naming.stems(wanted)]
+
+
+def fill_later(*paths: str) -> None:
+    """When the clock of the file system has moved on."""
+    time.sleep(0.02)
+    fill(*paths)
+
+
+@pytest.mark.usefixtures("here")
+class TestStems:
+    @pytest.mark.parametrize(
+        ("paths", "expected"),
+        [
+            pytest.param(["a/x.mp4"], ["a/x"], id="suffix-replaced"),
+            pytest.param(["x.mov", "x.mp4"], ["x.mov", "x.mp4"], id="same-stem"),
+            pytest.param(["x.mov", "X.mp4"], ["x.mov", "X.mp4"], id="same-stem-where-case-does-not-matter"),
+            pytest.param(["x.mp4.mov", "x.mp4"], ["x.mp4.mov", "x"], id="stem-is-a-name"),
+            pytest.param(["x.mp4.mov", "x.mov", "x.mp4"], ["x.mp4.mov", "x.mov", "x.mp4"], id="stem-taken-twice"),
+            pytest.param(["a/x.mp4", "b/x.mp4"], ["a/x", "b/x"], id="other-folder"),
+            pytest.param(["a/../x.mp4", "x.mov"], ["a/../x.mp4", "x.mov"], id="spelled-otherwise"),
+            pytest.param(["notes.txt"], ["notes.txt"], id="never-over-the-source"),
+            pytest.param(["x", "x.txt"], ["x (2)", "x.txt"], id="never-over-another-source"),
+            pytest.param(["v1.2 talk"], ["v1"], id="odd-suffix"),
+            pytest.param([f"{'x' * 251}.mp4"], ["x" * 251], id="longest-name"),
+        ],
+    )
+    def test_nothing_there_yet(self, paths: list[str], expected: list[str]) -> None:
+        Path("a").mkdir()
+        fill(*paths)
+        assert stems(*paths) == expected
+
+    def test_files_that_are_not_here(self) -> None:
+        paths = [(Path("out", name), None) for name in ("a.mp4", "w/x.mov", "w/x.mp4")]
+        assert list(map(str, naming.stems(paths))) == ["out/a", "out/w/x.mov", "out/w/x.mp4"]
+
+    def test_what_else_is_sent_makes_no_difference(self) -> None:
+        fill("in/x.mov", "in/x.mp4", "in/x.pdf", "in/.x.mp3", "in/y.mp4")
+        assert [*stems("in/x.mp4"), *stems("in/x.mov"), *stems("in/y.mp4")] == ["in/x.mp4", "in/x.mov", "in/y"]
+        assert stems("in/x.mp4", output="out") == ["out/in/x.mp4"]
+
+    @pytest.mark.parametrize("output", ["", "out/"])
+    def test_a_neighbour_that_came_later(self, output: str) -> None:
+        fill("x.mp3")
+        fill_later(f"{output}x.txt")
+        fill_later("x.aac")
+        os.utime("x.aac", (0, 0))  # as of a copy that keeps the time of the original
+        assert stems("x.mp3", "x.aac", output=output) == [f"{output}x", f"{output}x.aac"]
+        fill_later(f"{output}x.srt", f"{output}x.aac.txt")
+        assert stems("x.aac", "x.mp3", output=output) == [f"{output}x.aac", f"{output}x"]
+
+    def test_a_suffix_added(self) -> None:
+        fill("x.mp4.mov")
+        fill_later("x.mp4.txt")
+        fill_later("x.mp4")
+        assert stems("x.mp4.mov", "x.mp4") == ["x.mp4", "x"]
+
+    def test_a_neighbour_without_suffix(self) -> None:
+        fill("x.mp4")
+        fill_later("x.srt")
+        fill_later("x")
+        assert stems("x", "x.mp4") == ["x (2)", "x"]
+
+    def test_a_transcript_that_may_be_of_either(self) -> None:
+        fill("x.aac", "x.mp3")
+        fill_later("x.txt")
+        assert stems("x.aac", "x.mp3") == ["x.aac", "x.mp3"]
+
+    def test_a_transcript_older_than_both(self) -> None:
+        fill("x.txt")
+        fill_later("x.aac", "x.mp3")
+        assert stems("x.aac", "x.mp3") == ["x.aac", "x.mp3"]
+
+    def test_a_neighbour_that_went_away(self) -> None:
+        fill("x.aac", "x.mp3.vtt", "x.mp3", "x.txt")
+        Path("x.aac").unlink()
+        assert stems("x.mp3") == ["x.mp3"]
+
+    def test_notes_of_other_programs(self) -> None:
+        fill("x.mp4", "x.mp4.json")
+        assert stems("x.mp4") == ["x"]
