@@ -1,6 +1,8 @@
 """`transcriber`: runs and looks after the service on one machine."""
 
+import errno
 import logging
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from container import weights
+from container import catalogue, weights
 from container.downloads import FetchError
 from container.weights import ModelError
 
@@ -37,7 +39,13 @@ def main() -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
 @_folder("--data", Path("data"), "Folder for everything that is stored.")
 @models_option
 @model_option
@@ -50,18 +58,32 @@ def serve(host: str, port: int, data: Path, models: Path, model: str) -> None:
 
     def announce(url: str) -> None:
         click.echo(f"export TRANSCRIBE_SERVER={url}\nexport TRANSCRIBE_TOKEN={token}")
+        click.echo("Ready. Ctrl-C stops it; unfinished jobs go on at the next start.", err=True)
         sys.stdout.flush()
 
     try:
         with open_service(data, models, model) as local:
             token = local.token
             serve(application(local.service, local.objects), host, port, announce)
-    except (StartError, ModelError, OSError) as error:
+    except (StartError, ModelError) as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(_reason(error, host, port, data)) from None
+
+
+def _reason(error: OSError, host: str, port: int, data: Path) -> str:
+    """Why the service cannot start, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is in use. Stop what uses it, or take another one: make serve PORT={port + 1}"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is not an address of this machine. Take 127.0.0.1, or 0.0.0.0 for all of them."
+    if error.errno == errno.EACCES and error.filename is None:
+        return f"Port {port} is for the system's own services. Take one above 1023: make serve PORT=8000"
+    return f"The folder {data} cannot be used: {error.strerror}. Take another one: make serve DATA=..."
 
 
 @main.command()
-@click.argument("media", required=False, type=click.Path(exists=True, path_type=Path))
+@click.argument("media", required=False, type=click.Path(path_type=Path))
 @models_option
 @model_option
 @_folder("--output", Path("transcripts"), "Folder for the transcripts.")
@@ -69,6 +91,8 @@ def demo(media: Path | None, models: Path, model: str, output: Path) -> None:
     """Transcribe MEDIA, a file or folder, or else a short speech, with a service just for it."""
     from local import demo as demonstration
 
+    if media is not None and not media.exists():
+        raise click.ClickException(f"There is no file or folder {media}.")
     try:
         exit_code = demonstration.run(media or demonstration.video(CACHE / "samples"), models, model, output)
     except (FetchError, demonstration.DemoError) as error:
@@ -108,13 +132,15 @@ def install_models(names: tuple[str, ...], models: Path) -> None:
 
 
 def _install(name: str, models: Path, console: Console) -> None:
+    if catalogue.find(name, models):
+        return
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=1, visible=False)
 
         def report(message: str, share: float | None) -> None:
             if share is None:
-                console.print(message, highlight=False)
+                console.print(message, highlight=False, soft_wrap=True)
             else:
                 progress.update(task, description=message, completed=share, visible=True)
 
