@@ -11,7 +11,7 @@ MODELS_DIR := .cache/models
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
-.PHONY: help setup demo serve test check format bench lock clean
+.PHONY: help setup demo serve test check format lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
