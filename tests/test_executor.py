@@ -1,6 +1,7 @@
 """The workflow on one machine when things go wrong: dying workers, Ctrl-C, a database that is not to be had."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -105,6 +106,18 @@ def test_a_database_that_is_not_to_be_had_is_waited_for(service: Live, jfk: Path
         database.rollback()
     job = service.wait(id)
     assert job["files_by_state"] == {"succeeded": 6}
+
+
+def test_an_upload_whose_event_was_lost_is_caught_up_at_the_start(tmp_path: Path, models_dir: Path, jfk: Path) -> None:
+    """As after kill -9 between storing the last byte and taking note of it."""
+    with live(tmp_path / "data", models_dir) as service, service.http as http:
+        files = [{"path": "talks/jfk.wav", "size": jfk.stat().st_size}]
+        id = http.post("/jobs", json={"files": files}).raise_for_status().json()["id"]
+    stored = tmp_path / "data" / "objects" / "uploads" / id / "talks" / "jfk.wav"
+    stored.parent.mkdir(parents=True)
+    shutil.copy(jfk, stored)
+    with live(tmp_path / "data", models_dir) as service:
+        assert service.wait(id)["state"] == "succeeded"
 
 
 def test_the_token_is_revoked_with_its_file(tmp_path: Path, models_dir: Path) -> None:
