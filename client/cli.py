@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -48,8 +48,8 @@ Exit codes:
 """
 
 
-def _formats(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
-    formats = tuple(dict.fromkeys(part.strip().lower() for part in value.split(",")))
+def _formats(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    formats = tuple(dict.fromkeys(part.strip().lower() for value in values for part in value.split(",")))
     wrong = [format for format in formats if format not in FORMATS]
     if wrong:
         raise click.BadParameter(f"{wrong[0]!r} is not one of {', '.join(FORMATS)}.")
@@ -59,7 +59,8 @@ def _formats(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
 @click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--output", type=FOLDER, metavar="DIR", help="Folder for the transcripts.")
-@click.option("-f", "--format", "formats", default="txt,srt", show_default=True, metavar="LIST", callback=_formats,
+@click.option("-f", "--format", "formats", multiple=True, default=["txt,srt"], show_default=True, metavar="LIST",
+    callback=_formats,
     help=f"Formats of the transcripts, of {', '.join(FORMATS)}.")  # fmt: skip
 @click.option("--language", default="auto", show_default=True, metavar="CODE", help="Language spoken, such as en.")
 @click.option("--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True,
@@ -82,16 +83,16 @@ def main(
     transcribe --job ID -o text              fetch what was begun earlier, from anywhere
     """
     if not paths and not given["jobs"]:
-        raise click.UsageError("Name files or folders to transcribe, or a job to come back to (--job ID).")
+        raise _misused("Name files or folders to transcribe, or a job to come back to (--job ID).")
     if not server or not token:
         missing = "token" if server else "server"
-        raise click.UsageError(MISSING.format(missing, missing.upper()))
+        raise _misused(MISSING.format(missing, missing.upper()))
     messages = Console(stderr=True)
     progress = (Bars if messages.is_interactive else Lines)(messages)
     try:
         client = Client(server, token, patience=PATIENCE, note=progress.note)
     except TranscribeError as error:
-        raise click.UsageError(str(error)) from None
+        raise _misused(str(error)) from None
     began = time.monotonic()
     results: list[Result] = []
     try:
@@ -99,16 +100,24 @@ def main(
         with _interruptible(messages), progress, client, closing(incoming):
             results.extend(incoming)
     except KeyboardInterrupt:
-        ended, code = report.interrupted(progress, context), INTERRUPTED
+        ended, code, unfinished = report.interrupted(progress), INTERRUPTED, progress.ids
     except TranscribeError as error:
-        ended, code = report.broken_off(error, progress, context), _code(error)
+        ended, code, unfinished = report.broken_off(error), _code(error), progress.ids
     else:
-        ended = [] if results else report.nothing(progress, paths)
+        ended, unfinished = [] if results else report.nothing(progress, paths), ()
         code = FAILED if not results or any(result.error for result in results) else 0
     report.done(Console(), results, given["output"], time.monotonic() - began)
     report.failed(messages, results)
     text.say(messages, *ended)
+    report.unfinished(messages, unfinished, context)
     context.exit(code)
+
+
+def _misused(message: str) -> click.UsageError:
+    console = Console(stderr=True)
+    prefix = "Error: "  # which click will put before it
+    lines = text.wrapped(prefix + message, console.width) if console.is_terminal else [prefix + message]
+    return click.UsageError("\n".join(lines).removeprefix(prefix))
 
 
 def _code(error: TranscribeError) -> int:

@@ -24,7 +24,10 @@ BAR_WIDTH = 30
 FIXED_WIDTH = 4 + 3
 LINE_SECONDS = 5.0
 NEARLY = 99.9
+# The share of the work from which on the time left is told: what is said earlier is far off.
+ESTIMABLE = 0.05
 IN_HAND = ("preparing", "transcribing")
+UNPREPARED = ("uploaded", "preparing")
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,14 @@ class Progress(Watcher):
     def is_sending(self) -> bool:
         return self._files_arrived < self._files
 
-    def found(self, sources: int, size: int, ignored: int) -> None:
+    def found(self, sources: int, size: int, unreadable: int, ignored: int) -> None:
         self.ignored = ignored
-        if sources:
+        if sources or unreadable:
+            lost = f"; {unreadable:,} of them can't be sent" if unreadable else ""
             others = f"; {text.count(ignored, 'other file')} ignored" if ignored else ""
-            self.note(f"Found {text.count(sources, 'file')} to transcribe, {text.size(size)}{others}.")
+            self.note(
+                f"Found {text.count(sources + unreadable, 'file')} to transcribe, {text.size(size)}{lost}{others}."
+            )
 
     def created(self, ids: Sequence[str]) -> None:
         self.ids = ids
@@ -110,8 +116,9 @@ class Progress(Watcher):
         info = f"{self._files_arrived:,} of {text.count(self._files, 'file')}"
         elapsed = time.monotonic() - self._began
         if size and elapsed > 1:
-            left = text.duration((self._size - size) * elapsed / size)
-            info += f", {text.size(size / elapsed)}/s, {left} left"
+            info += f", {text.size(size / elapsed)}/s"
+            if share >= ESTIMABLE:
+                info += f", {text.duration((self._size - size) * elapsed / size)} left"
         return Row("Uploading", share, info)
 
     def _details(self) -> list[Row]:
@@ -163,16 +170,18 @@ class Lines(Progress):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._last = ("", time.monotonic())
+        self._label = self._line = ""
+        self._when = 0.0
 
     def _changed(self) -> None:
         with self._lock:
             row = self._overall()
-            label, when = self._last
-            now = time.monotonic()
-            if row and (row.label != label or now - when > LINE_SECONDS):
-                self._last = (row.label, now)
-                self.note(f"{row.label}: {int(100 * row.share)} %, {row.info}.")
+            if row is None:
+                return
+            line, now = f"{row.label}: {int(100 * row.share)} %, {row.info}.", time.monotonic()
+            if row.label != self._label or (line != self._line and now - self._when > LINE_SECONDS):
+                self._label, self._line, self._when = row.label, line, now
+                self.note(line)
 
 
 def _uploading(source: Source, count: int) -> Row:
@@ -195,10 +204,14 @@ def _transcription(jobs: Sequence[Job]) -> Row:
     size = sum(job.size for job in jobs)
     share = sum(job.percent * job.size for job in jobs) / size / 100 if size else 0
     files = [file for job in jobs for file in job.files]
+    if not share and any(job.state == "running" for job in jobs):
+        prepared = sum(file.state not in (AWAITING, *UNPREPARED) for file in files)
+        if prepared < len(files):
+            return Row("Preparing", prepared / len(files), f"{prepared:,} of {text.count(len(files), 'file')}")
     ended = sum(file.final for file in files)
     info = f"{ended:,} of {text.count(len(files), 'file')}"
     left = [job.seconds_left for job in jobs if job.seconds_left]
-    if left:
+    if left and share >= ESTIMABLE:
         info += f", about {text.duration(max(left))} left"
     elif all(job.state in (AWAITING, "queued") for job in jobs):
         info += ", waiting for the server to begin"

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import click
 from click.core import ParameterSource
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from client import text
 from client.errors import Refused, TranscribeError
@@ -29,7 +26,8 @@ def done(console: Console, results: Sequence[Result], output: Path | None, secon
         paths = [path for result in fresh for path in result.transcripts.values()]
         head = f"Transcribed {text.count(len(fresh), 'file')} in {text.duration(seconds)}"
         if len(paths) <= MOST_LISTED:
-            text.say(console, f"{head}:", *(f"  {text.path(path)}" for path in paths))
+            text.say(console, f"{head}:")
+            text.verbatim(console, *(f"  {text.path(path)}" for path in paths))
         else:
             where = "beside their sources" if output is None else f"in {text.path(output)}"
             text.say(console, f"{head}. {text.count(len(paths), 'transcript')} are {where}.")
@@ -52,13 +50,7 @@ def failed(console: Console, results: Sequence[Result]) -> None:
     if not errors:
         return
     text.say(console, f"{text.count(len(errors), 'file')} failed:")
-    if not console.is_interactive:
-        text.say(console, *(f"  {path}: {error}" for path, error in errors))
-        return
-    table = Table("File", "Reason", box=SIMPLE)
-    for path, error in errors:
-        table.add_row(Text(path, overflow="fold"), Text(error))
-    console.print(table)
+    text.say(console, *(f"  {path}: {error}" for path, error in errors))
 
 
 def _order(result: Result) -> tuple[Path, Path]:
@@ -73,34 +65,33 @@ def nothing(progress: Progress, paths: Sequence[Path]) -> list[str]:
     return [f"Nothing to transcribe: there is no audio or video in {where}{others}."]
 
 
-def interrupted(progress: Progress, context: click.Context) -> list[str]:
+def interrupted(progress: Progress) -> list[str]:
     """What to say after Ctrl-C."""
     if not progress.ids:
         return ["Stopped; no job was created."]
-    state = "Stopped before all files were sent." if progress.is_sending else "Stopped following; the server goes on."
-    return [state, *_come_back(progress, context)]
+    return ["Stopped before all files were sent." if progress.is_sending else "Stopped following; the server goes on."]
 
 
-def broken_off(error: TranscribeError, progress: Progress, context: click.Context) -> list[str]:
+def broken_off(error: TranscribeError) -> list[str]:
     """What to say after an error that ended the run."""
     lines = [f"Error: {text.printable(line)}" for line in str(error).splitlines()]
     if isinstance(error, Refused):
         untold = [(field, message) for field, message in error.fields if message not in str(error)]
         lines += [f"  {text.printable(field)} {text.printable(message)}" for field, message in untold]
-    return [*lines, *_come_back(progress, context)] if progress.ids else lines
+    return lines
 
 
-def _come_back(progress: Progress, context: click.Context) -> list[str]:
-    them = "it" if len(progress.ids) == 1 else "them"
-    return [f"To come back to {them}:", "", f"  {_command(context, progress.ids)}", ""]
+def unfinished(console: Console, ids: Sequence[str], context: click.Context) -> None:
+    """Says how to come back to the jobs that were not followed to their ends."""
+    if ids:
+        text.say(console, f"To come back to {'it' if len(ids) == 1 else 'them'}:")
+        text.verbatim(console, "", f"  {_command(context, ids)}", "")
 
 
 def _tell(console: Console, result: Result) -> None:
     path = result.transcripts.get("txt")
     if path and result.audio_seconds <= SHORT_SECONDS:
-        text.say(console, "")
-        for line in path.read_text(encoding="utf-8").splitlines():
-            console.print(Text(text.printable(line)), soft_wrap=not console.is_terminal)
+        text.say(console, "", *map(text.printable, path.read_text(encoding="utf-8").splitlines()))
 
 
 def _command(context: click.Context, ids: Iterable[str]) -> str:

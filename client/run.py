@@ -58,7 +58,7 @@ class Run:
                 yield Result(source.local, transcripts=transcripts, skipped=True)
             else:
                 todo.append(source)
-        self._watcher.found(len(todo), _size(todo), found.ignored)
+        self._watcher.found(len(todo), _size(todo), len(found.unreadable), found.ignored)
         for start in range(0, len(todo), MOST_FILES):
             yield from self._create(todo[start : start + MOST_FILES])
         yield from self._send(list(self._parts))

@@ -12,9 +12,28 @@ def printable(text: object) -> str:
 
 
 def say(console: Console, *lines: str) -> None:
-    """Prints lines as they are."""
+    """Prints lines as they are, but on a terminal broken between words."""
+    for line in lines:
+        verbatim(console, *(wrapped(line, console.width) if console.is_terminal else [line]))
+
+
+def verbatim(console: Console, *lines: str) -> None:
+    """Prints lines as they are: what may be copied from a terminal."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """A line in parts of at most `width` columns, broken between words alone; the further parts are indented."""
+    words = line.split(" ")
+    indent = "  " * (2 if line.startswith(" ") else 0)
+    parts = [words[0]]
+    for word in words[1:]:
+        if cell_len(f"{parts[-1]} {word}") <= width or not parts[-1].strip():
+            parts[-1] += f" {word}"
+        else:
+            parts.append(indent + word)
+    return parts
 
 
 def _escaped(character: str) -> str:

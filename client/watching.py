@@ -8,8 +8,8 @@ from client.models import Job, Source
 class Watcher:
     """Is told how a run goes, some of it from other threads; does nothing with it."""
 
-    def found(self, sources: int, size: int, ignored: int) -> None:
-        """So many files of so many bytes in all are to be sent; others of the folders are no media."""
+    def found(self, sources: int, size: int, unreadable: int, ignored: int) -> None:
+        """So many files of so many bytes in all are to be sent; others can't be, or are no media."""
 
     def created(self, ids: Sequence[str]) -> None:
         """These are now the jobs of the run."""

@@ -1,5 +1,6 @@
 """The command `transcribe` as people and scripts meet it: what it prints, its exit codes, Ctrl-C."""
 
+import io
 import os
 import pty
 import re
@@ -9,14 +10,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
+import client
+from client import File, Job, report
 from client.cli import main
+from client.progress import Lines
 from tests.finishing import HANG, Bench, bench
 from tests.serving import CHECKOUT
 from tests.test_client import fill, texts
@@ -124,12 +130,18 @@ class TestWords:
         bad = os.fsdecode(b"caf\xe9.mp4")
         fill("in/\x1b[31mred.mp4", f"in/{bad}")
         result = transcribe(server, "in")
-        assert result.stderr.splitlines()[-3:] == [
+        assert result.stderr.splitlines() == [
+            "Found 2 files to transcribe, 5 bytes; 1 of them can't be sent.",
             "2 files failed:",
             "  in/\\x1b[31mred.mp4: Its path must not hold control characters.",
             "  in/caf\\xe9.mp4: Its name is not valid UTF-8. Rename it.",
         ]
         assert result.exit_code == 1
+
+    def test_formats_named_one_by_one(self, server: Bench) -> None:
+        fill("a.mp4")
+        result = transcribe(server, "a.mp4", "-f", "vtt", "-f", "TSV, vtt", "--format", "json")
+        assert timeless(result.stdout) == "Transcribed 1 file in 0 s:\n  a.vtt\n  a.tsv\n  a.json\n"
 
     def test_no_markup_in_names(self, server: Bench) -> None:
         fill("[bold]x[/bold] :smile:.mp4")
@@ -370,8 +382,50 @@ def test_on_a_terminal(server: Bench) -> None:
     text = shown.decode()
     assert "Found 13 files to transcribe, 65 bytes." in text
     assert "waiting for the server to begin" in text
-    assert text.split()[-7:] == ["in/fail.mp4", "There", "is", "no", "sound", "in", "it."]
+    assert text.split()[-7:] == ["in/fail.mp4:", "There", "is", "no", "sound", "in", "it."]
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_lines_on_a_terminal_break_between_words() -> None:
+    fill(*(f"in/a long name {n}.mp4" for n in range(3)))
+    assert _on_a_terminal("in", "--server", "http://127.0.0.1:1", "--token", "x") == [
+        "Found 3 files to transcribe, 15 bytes.",
+        "Error: Nothing answers at http://127.0.0.1:1",
+        "(connection refused). Is the server running?",
+    ]
+    assert _on_a_terminal("in", "--server", "http://127.0.0.1:1")[-2:] == [
+        "Error: No token is given: set TRANSCRIBE_TOKEN or",
+        "--token. `make serve` prints both server and token.",
+    ]
+
+
+def test_failures_and_commands_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What belongs together is indented; a command can be copied."""
+    console = Console(stderr=True, force_terminal=True, width=40, color_system=None)
+    report.failed(console, [client.Result(Path("my talks/a.mp4"), "It can't be read: No such file or directory.")])
+    with main.make_context("transcribe", ["--job", "x" * 26, "--output", "somewhere else"]) as context:
+        report.unfinished(console, ["y" * 26], context)
+    assert capsys.readouterr().err.splitlines() == [
+        "1 file failed:",
+        "  my talks/a.mp4: It can't be read: No",
+        "    such file or directory.",
+        "To come back to it:",
+        "",
+        f"  transcribe --job {'y' * 26} --output 'somewhere else'",
+        "",
+    ]
+
+
+def _on_a_terminal(*arguments: str) -> list[str]:
+    """What is left on a terminal of 52 columns."""
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "PYTHONPATH": str(CHECKOUT), "TERM": "xterm", "COLUMNS": "52"}
+    command = [sys.executable, "-m", "client.cli", *arguments]
+    with subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b"".join(iter(partial(_read, ours), b""))
+    assert running.returncode > 0
+    return [line for line in re.sub(r"\x1b\[[?\d]*\w|\r", "", shown.decode()).split("\n") if line]
 
 
 def _read(terminal: int) -> bytes:
@@ -380,6 +434,47 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:
         return b""
+
+
+class TestProgress:
+    @pytest.fixture
+    def said(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Lines, io.StringIO]:
+        monkeypatch.setattr("client.progress.LINE_SECONDS", 0)
+        stream = io.StringIO()
+        return Lines(Console(file=stream)), stream
+
+    def test_only_what_changed(self, said: tuple[Lines, io.StringIO]) -> None:
+        lines, stream = said
+        for percent, left in [(0.0, None)] * 3 + [(4.9, 500.0)] * 2 + [(5.0, 190.0), (5.0, 190.0), (50.0, 100.0)]:
+            lines.transcribing([_job("running", percent, ["transcribing", "transcribing"], left)])
+        assert stream.getvalue().splitlines() == [
+            "Transcribing: 0 %, 0 of 2 files.",
+            "Transcribing: 4 %, 0 of 2 files.",
+            "Transcribing: 5 %, 0 of 2 files, about 3 min 10 s left.",
+            "Transcribing: 50 %, 0 of 2 files, about 1 min 40 s left.",
+        ]
+
+    def test_preparing(self, said: tuple[Lines, io.StringIO]) -> None:
+        lines, stream = said
+        lines.transcribing([_job("queued", 0, ["uploaded"] * 4)])
+        lines.transcribing([_job("running", 0, ["uploaded"] * 4)])
+        lines.transcribing([_job("running", 0, ["failed", "transcribing", "preparing", "uploaded"])])
+        lines.transcribing([_job("running", 0, ["failed", "transcribing", "transcribing", "transcribing"])])
+        lines.transcribing([_job("running", 8, ["failed", "succeeded", "preparing", "transcribing"])])
+        assert stream.getvalue().splitlines() == [
+            "Transcribing: 0 %, 0 of 4 files, waiting for the server to begin.",
+            "Preparing: 0 %, 0 of 4 files.",
+            "Preparing: 50 %, 2 of 4 files.",
+            "Transcribing: 0 %, 1 of 4 files.",
+            "Transcribing: 8 %, 2 of 4 files.",
+        ]
+
+
+def _job(state: str, percent: float, files: Sequence[str], left: float | None = None) -> Job:
+    parts = tuple(
+        File(n, f"{n}.mp4", 5, state, None, None, (), None, 1.0, 0.0, str(n), None) for n, state in enumerate(files)
+    )
+    return Job("x", state, None, ("txt",), 5, 1.0, percent, left, parts)
 
 
 def test_lines_are_plain_and_rare(server: Bench) -> None:
