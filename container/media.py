@@ -5,6 +5,7 @@ nothing else (protocol whitelist), as a container that holds its own data (forma
 references), with audio decoders only (codec whitelist), within limits of memory, processor time and patience.
 """
 
+import itertools
 import os
 import re
 import resource
@@ -15,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,7 +80,36 @@ INTERRUPTED = (255, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
 
 DAMAGED = "The file is damaged or incomplete: only the first {seconds:.0f} seconds of sound could be read."
 
+CANCELLED = 0.1
+"""Power of a mix, relative to that of the channels' difference, below which the mix is not what is to be heard.
+
+In a recording whose channels are inverted to each other (a cable soldered the wrong way) the sum is silence.
+"""
+
+MIX = (
+    f"aresample={RATE}:async=1:first_pts=0,asplit[a][b];"
+    "[a]aresample,aformat=channel_layouts=mono[sum];"
+    "[b]aresample,aformat=channel_layouts=stereo,pan=mono|c0=0.5*c0-0.5*c1[difference];"
+    "[sum][difference]join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR"
+)
+"""ffmpeg's filters that make two channels of any number of them: their sum, and the difference of left and right."""
+
+PAIR = 4
+"""Bytes of a sample of both."""
+
 Samples = NDArray[np.int16]
+
+
+@dataclass
+class Findings:
+    """What decoding finds out besides the sound: sentences for the file's owner, and how many sound tracks there are.
+
+    `track` is the number of the one that was decoded, from 0.
+    """
+
+    warnings: list[str] = field(default_factory=list)
+    tracks: int = 1
+    track: int = 0
 
 
 class MediaError(Exception):
@@ -94,19 +125,21 @@ class MediaError(Exception):
         self.retryable = retryable
 
 
-def decode(source: str, warnings: list[str] | None = None) -> Iterator[Samples]:
+def decode(source: str, findings: Findings | None = None, track: int | None = None) -> Iterator[Samples]:
     """Yield the audio of a local path or http(s) URL as int16 blocks of `BLOCK` samples, 16 kHz mono.
 
     Sample 0 is where the media begins: a sound track that starts later, or has gaps, is filled up with silence, so
     that sample n sounds n / RATE seconds into the video. Of several sound tracks the one marked as default is taken,
-    then the one with most channels. Memory does not grow with length, and nothing is stored.
+    then the one with most channels, unless a `track` is named by its number. Channels are mixed, or subtracted where
+    they would cancel each other. Memory does not grow with length, and nothing is stored.
 
     What a damaged file still holds is yielded: half a lecture is worth having. Then a sentence saying so is appended
-    to `warnings`. Raises MediaError when there is nothing to have, or the source cannot be read to its end.
+    to the warnings of `findings`, which are complete after the last block. Raises MediaError when there is
+    nothing to have, or the source cannot be read to its end.
     """
     log = _Log(source)
     total = 0
-    with _ffmpeg(_command(source)) as process:
+    with _ffmpeg(_command(source, track)) as process:
         for block in _blocks(_pcm(process, log)):
             total += len(block)
             if total > MAX_SECONDS * RATE:
@@ -118,18 +151,22 @@ def decode(source: str, warnings: list[str] | None = None) -> Iterator[Samples]:
     failure = log.failure(heard=total > 0)
     if failure:
         raise failure
-    if warnings is not None and log.damaged(total / RATE, exit_code):
-        warnings.append(DAMAGED.format(seconds=total / RATE))
+    if findings is None:
+        return
+    findings.tracks, findings.track = log.tracks()
+    if log.damaged(total / RATE, exit_code):
+        findings.warnings.append(DAMAGED.format(seconds=total / RATE))
 
 
-def _command(source: str) -> list[str]:
+def _command(source: str, track: int | None) -> list[str]:
     """ffmpeg's command line: every limit stands before the input that it limits."""
     return [
         *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
         *("-max_alloc", str(MAX_ALLOCATION), "-filter_threads", "1", "-threads", "1"),
         *("-format_whitelist", CONTAINERS, "-codec_whitelist", DECODERS, "-max_streams", "100"),
         *("-vn", "-sn", "-dn", *_input(source)),
-        *("-af", f"aresample={RATE}:async=1:first_pts=0", "-ac", "1", "-f", "s16le", "pipe:1"),
+        *([] if track is None else ["-map", f"0:a:{track}"]),
+        *("-af", MIX, "-f", "s16le", "pipe:1"),
     ]
 
 
@@ -223,19 +260,26 @@ def _pcm(process: subprocess.Popen[bytes], log: "_Log") -> Iterator[bytes]:
 def _silence(seconds: float) -> Iterator[bytes]:
     samples = round(min(seconds, MAX_SECONDS + 1) * RATE)
     for start in range(0, samples, BLOCK):
-        yield bytes(2 * min(BLOCK, samples - start))
+        yield bytes(PAIR * min(BLOCK, samples - start))
 
 
 def _blocks(pieces: Iterable[bytes]) -> Iterator[Samples]:
-    """Pieces of any size become arrays of `BLOCK` samples."""
-    size, buffer = 2 * BLOCK, bytearray()
+    """Pieces of any size, of sums and differences in turn, become arrays of `BLOCK` samples."""
+    size, buffer = PAIR * BLOCK, bytearray()
     for piece in pieces:
         buffer += piece
         while len(buffer) >= size:
-            yield np.frombuffer(bytes(buffer[:size]), np.int16)
+            yield _uncancelled(bytes(buffer[:size]))
             del buffer[:size]
-    if len(buffer) > 1:
-        yield np.frombuffer(bytes(buffer[: len(buffer) // 2 * 2]), np.int16)
+    if len(buffer) >= PAIR:
+        yield _uncancelled(bytes(buffer[: len(buffer) // PAIR * PAIR]))
+
+
+def _uncancelled(data: bytes) -> Samples:
+    """The sum, or the difference if hardly anything is left in the sum."""
+    both = np.frombuffer(data, np.int16).reshape(-1, 2)
+    sum_power, difference_power = np.mean(np.square(both, dtype=np.float32), axis=0)
+    return np.ascontiguousarray(both[:, int(sum_power < CANCELLED * difference_power)])
 
 
 class _Log:
@@ -286,6 +330,14 @@ class _Log:
         chosen = self._find(r"^\[info\] +Stream #0:(\d+) -> #0:0 ")
         track = chosen and self._find(rf"^\[info\] +Stream #0:{chosen[1]}\b.*: Audio: .*, start (-?[\d.]+)")
         return max(0.0, float(track[1]) - float(container[1])) if track and container else 0.0
+
+    def tracks(self) -> tuple[int, int]:
+        """How many sound tracks the file has, and the number of the one that was decoded, from 0."""
+        inputs = itertools.takewhile(lambda line: not line.startswith("[info] Output #0"), self._lines)
+        pattern = re.compile(r"^\[info\] +Stream #0:(\d+)\b.*?: Audio: ")
+        audio = [found[1] for line in inputs if (found := pattern.match(line))]
+        chosen = self._find(r"^\[info\] +Stream #0:(\d+) -> #0:0 ")
+        return len(audio), audio.index(chosen[1]) if chosen and chosen[1] in audio else 0
 
     def duration(self) -> float | None:
         """Seconds of the whole media as the container states them."""

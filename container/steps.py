@@ -18,19 +18,27 @@ from chalicelib.records import every_file, give_up
 from container import media
 from container.cutting import cut
 from container.formats import render
-from container.media import MediaError
+from container.media import Findings, MediaError
 from container.packing import pack
 from container.recogniser import Recogniser
 from container.stitching import stitch
 from container.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
-from container.vad import SpeechDetector
+from container.vad import Activity, SpeechDetector
 
 logger = logging.getLogger(__name__)
 
 # Seconds to keep back for storing what was recognised last.
 MARGIN = 10.0
+# Sound tracks that are searched for speech.
+MOST_TRACKS = 8
+# Probability from which a language counts as detected.
+CERTAIN = 0.5
+NO_SPEECH = "No speech was found."
+TRACK_TAKEN = "The file has {tracks} sound tracks: number {number} was transcribed."
+LANGUAGE_GUESSED = "The language was guessed ({language}, {percent} %). Name it with the option 'language'."
 SEGMENTS = TypeAdapter(list[Segment])
 BATCHES = TypeAdapter(list[Batch])
+Heard = tuple[Findings, Activity, list[Chunk]]
 
 
 class OutOfTime(Exception):
@@ -181,18 +189,15 @@ class Steps:
             return self._audio(job.id, file.n)
         except ObjectMissing:
             pass
-        detector = self.detector()
-        warnings: list[str] = []
-
-        def blocks() -> Iterator[bytes]:
-            for block in media.decode(self.objects.source(file.key), warnings):
-                detector.feed(block)
-                yield block.tobytes()
-
-        self.objects.put_stream(keys.samples(job.id, file.n), blocks())
-        activity = detector.finish()
-        chunks = cut(activity)
+        findings, activity, chunks = self._best_track(job, file)
+        warnings = list(findings.warnings)
+        if not chunks:
+            warnings.append(NO_SPEECH)
+        elif findings.tracks > 1:
+            warnings.append(TRACK_TAKEN.format(tracks=findings.tracks, number=findings.track + 1))
         language, probability = self._language(job, file, chunks)
+        if probability is not None and probability < CERTAIN:
+            warnings.append(LANGUAGE_GUESSED.format(language=language, percent=round(100 * probability)))
         audio = Audio(
             duration=activity.duration,
             language=language,
@@ -202,6 +207,35 @@ class Steps:
         )
         self.objects.put(keys.audio(job.id, file.n), audio.model_dump_json().encode())
         return audio
+
+    def _best_track(self, job: Job, file: MediaFile) -> Heard:
+        """The sound track that a player would play, or if nobody speaks in it, the first one in which somebody does."""
+        first = self._track(job, file)
+        findings, _, chunks = first
+        others = [number for number in range(min(findings.tracks, MOST_TRACKS)) if number != findings.track]
+        for number in [] if chunks else others:
+            try:
+                other = self._track(job, file, number)
+            except MediaError as error:
+                if error.retryable:
+                    raise
+            else:
+                if other[2]:
+                    return other
+        return first
+
+    def _track(self, job: Job, file: MediaFile, number: int | None = None) -> Heard:
+        """Decodes and examines one sound track, and stores its samples in place of any others."""
+        findings, detector = Findings(), self.detector()
+
+        def blocks() -> Iterator[bytes]:
+            for block in media.decode(self.objects.source(file.key), findings, number):
+                detector.feed(block)
+                yield block.tobytes()
+
+        self.objects.put_stream(keys.samples(job.id, file.n), blocks())
+        activity = detector.finish()
+        return findings, activity, cut(activity)
 
     def _language(self, job: Job, file: MediaFile, chunks: list[Chunk]) -> tuple[str, float | None]:
         """The language asked for, or else the one that the first speech of the file is in."""

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from container import media
-from container.media import BLOCK, RATE, MediaError, decode
+from container.media import BLOCK, RATE, Findings, MediaError, decode
 
 TONE = ["-f", "lavfi", "-i", "sine=frequency=440:duration=4"]
 PICTURE = ["-f", "lavfi", "-i", "testsrc=duration=6:size=160x120:rate=25"]
@@ -32,8 +32,8 @@ def make(path: Path, *arguments: str) -> Path:
     return path
 
 
-def sound(source: Path | str, warnings: list[str] | None = None) -> NDArray[np.int16]:
-    return np.concatenate([np.zeros(0, np.int16), *decode(str(source), warnings)])
+def sound(source: Path | str, findings: Findings | None = None, track: int | None = None) -> NDArray[np.int16]:
+    return np.concatenate([np.zeros(0, np.int16), *decode(str(source), findings, track)])
 
 
 def audible(samples: NDArray[np.int16]) -> tuple[float, float]:
@@ -88,9 +88,29 @@ class TestWhatCanBeRead:
 
     def test_the_default_track_is_taken(self, folder: Path, wav: Path) -> None:
         silent = ["-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono:d=4"]
-        maps = ["-map", "0", "-map", "1", "-disposition:a:0", "0", "-disposition:a:1", "default"]
-        path = make(folder / "tracks.mkv", *silent, "-i", str(wav), *maps)
-        assert audible(sound(path)) == pytest.approx((0, 4), abs=0.05)
+        maps = [*H264, "-map", "0", "-map", "1", "-map", "2", "-disposition:a:0", "0", "-disposition:a:1", "default"]
+        path = make(folder / "tracks.mkv", *PICTURE, *silent, "-i", str(wav), *maps)
+        findings = Findings()
+        assert audible(sound(path, findings)) == pytest.approx((0, 4), abs=0.05)
+        assert findings == Findings(warnings=[], tracks=2, track=1)
+
+    def test_a_track_by_its_number(self, folder: Path, wav: Path) -> None:
+        silent = ["-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono:d=4"]
+        path = make(folder / "two.mkv", *silent, "-i", str(wav), "-map", "0", "-map", "1", "-c:a", "pcm_s16le")
+        findings = Findings()
+        assert np.array_equal(sound(path, findings, track=1), sound(wav))
+        assert findings == Findings(warnings=[], tracks=2, track=1)
+        assert not np.any(sound(path, findings, track=0))
+        assert findings == Findings(warnings=[], tracks=2, track=0)
+
+    @pytest.mark.parametrize(
+        ("channels", "expected"),
+        [("c0=c0|c1=c0", 1.0), ("c0=c0|c1=0*c0", 0.5), ("c0=c0|c1=-1*c0", 1.0), ("c0=0.8*c0|c1=-1*c0", 0.9)],
+        ids=["same", "left", "inverted", "nearly inverted"],
+    )
+    def test_channels_do_not_cancel_each_other(self, folder: Path, wav: Path, channels: str, expected: float) -> None:
+        path = make(folder / "stereo.wav", "-i", str(wav), "-af", f"pan=stereo|{channels}")
+        assert np.allclose(np.abs(sound(path)), np.abs(expected * sound(wav)), atol=2)
 
 
 class TestTimeline:
@@ -164,18 +184,18 @@ class TestWhatCannotBeRead:
         whole = make(folder / f"whole.{suffix}", *noise, "-ac", "1", *options)
         path = folder / f"half.{suffix}"
         path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-        warnings: list[str] = []
-        seconds = len(sound(path, warnings)) / RATE
+        findings = Findings()
+        seconds = len(sound(path, findings)) / RATE
         assert 7 < seconds < 13
-        assert warnings == [
+        assert findings.warnings == [
             f"The file is damaged or incomplete: only the first {seconds:.0f} seconds of sound could be read."
         ]
 
     def test_no_warning_where_nothing_is_wrong(self, video: Path, wav: Path) -> None:
-        warnings: list[str] = []
-        sound(video, warnings)
-        sound(wav, warnings)
-        assert warnings == []
+        findings = Findings()
+        sound(video, findings)
+        sound(wav, findings)
+        assert findings == Findings(warnings=[], tracks=1, track=0)
 
 
 class TestHostileInput:
