@@ -15,7 +15,7 @@ import httpx
 from client import disk
 from client.errors import Refused, Unreachable
 from client.models import File, Job, Options, Upload
-from client.transport import DOWNLOADS, UPLOADS, Retries, Transport, refusal
+from client.transport import DOWNLOADS, UPLOADS, Retries, Transport, refusal, through
 
 T = TypeVar("T")
 FRESH_URLS = 3
@@ -117,8 +117,8 @@ class Calls:
                     return
                 expired += 1
                 if response.status_code != HTTPStatus.FORBIDDEN or expired > FRESH_URLS:
-                    detail = refusal(response) or f"The upload was answered with HTTP {response.status_code}."
-                    raise Refused(response.status_code, str(detail))
+                    answered = f"The upload was answered with HTTP {response.status_code}.{through(response.url)}"
+                    raise Refused(response.status_code, str(refusal(response) or answered))
             # The URL may have expired, or the file arrived without us hearing of it: a fresh one settles both.
             request = None
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from client.errors import Foreign, NotAuthorized, Refused, Stopped, TranscribeError, Unreachable
+from client.routes import Routes, origin, proxy
 
 TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 BUSY = {429, 503}
@@ -54,8 +55,12 @@ class Transport:
     def __init__(self, server: str, token: str, patience: float, note: Callable[[str], None]) -> None:
         self.server = _address(server)
         self.patience = patience
-        self._api = httpx.Client(headers={"Authorization": f"Bearer {_header(token)}"}, timeout=TIMEOUT)
-        self._plain = httpx.Client(timeout=TIMEOUT)
+        routes = Routes()
+        routes.way(httpx.URL(self.server))
+        self._api = httpx.Client(
+            headers={"Authorization": f"Bearer {_header(token)}"}, timeout=TIMEOUT, transport=routes
+        )
+        self._plain = httpx.Client(timeout=TIMEOUT, transport=routes)
         self._note = note
         self._lock = threading.Lock()
         self._known = False
@@ -81,7 +86,7 @@ class Transport:
                 response = self._api.send(request)
                 self._raise_if_temporary(response)
             except httpx.TransportError as error:
-                trouble = Unreachable(_diagnosis(error, self.server))
+                trouble = Unreachable(_diagnosis(error, httpx.URL(self.server)))
                 if not self._known or (body is not None and not isinstance(error, httpx.ConnectError)):
                     raise trouble from None
             except Unreachable as error:
@@ -109,7 +114,7 @@ class Transport:
         try:
             response = self._plain.request(method, url, headers=headers, content=content)
         except httpx.TransportError as error:
-            raise Unreachable(_diagnosis(error, _origin(url))) from None
+            raise Unreachable(_diagnosis(error, httpx.URL(url))) from None
         # S3 answers 400 RequestTimeout, not 408, when the body came too slowly.
         if response.status_code == 400 and b"RequestTimeout" in response.content:
             raise Unreachable("The upload was too slow for the server.")
@@ -125,11 +130,14 @@ class Transport:
                 if response.status_code != HTTPStatus.OK:
                     response.read()
                     self._raise_if_temporary(response)
-                    raise Refused(response.status_code, f"The download was answered with HTTP {response.status_code}.")
+                    raise Refused(
+                        response.status_code,
+                        f"The download was answered with HTTP {response.status_code}.{through(response.url)}",
+                    )
                 for block in response.iter_bytes():
                     write(block)
         except httpx.TransportError as error:
-            raise Unreachable(_diagnosis(error, _origin(url))) from None
+            raise Unreachable(_diagnosis(error, httpx.URL(url))) from None
         self._answered(DOWNLOADS)
 
     def resolve(self, url: str) -> str:
@@ -139,7 +147,9 @@ class Transport:
     def _raise_if_temporary(self, response: httpx.Response) -> None:
         if response.status_code in TEMPORARY:
             after = response.headers.get("Retry-After", "")
-            said = refusal(response) or f"The server answers '{response.status_code} {response.reason_phrase}'."
+            said = refusal(response) or (
+                f"The server answers '{response.status_code} {response.reason_phrase}'.{through(response.url)}"
+            )
             raise Unreachable(str(said), float(after) if after.isdigit() else 0)
 
     def _answered(self, part: str) -> None:
@@ -165,9 +175,9 @@ class Transport:
     def foreign(self, response: httpx.Response) -> Foreign:
         """What to say of an answer that no transcription service gives."""
         location = response.headers.get("Location", "")
-        hint = f" It sends on to {_origin(location)}." if location.startswith("http") else ""
+        hint = f" It sends on to {origin(httpx.URL(location))}." if location.startswith("http") else ""
         status = f"{response.status_code} {response.reason_phrase}"
-        message = f"{self.server} does not answer like a transcription service ({status}).{hint}"
+        message = f"{self.server} does not answer like a transcription service ({status}).{hint}{through(response.url)}"
         return Foreign(f"{message} Check TRANSCRIBE_SERVER or --server.")
 
 
@@ -197,16 +207,22 @@ def _header(token: str) -> str:
     return token
 
 
-def _origin(url: str) -> str:
-    """What may be shown of a presigned URL."""
-    parsed = httpx.URL(url)
-    return f"{parsed.scheme}://{parsed.netloc.decode()}"
+def through(url: httpx.URL) -> str:
+    """What to add to a complaint of a server that is reached through a proxy, which may be the cause."""
+    used = proxy(url)
+    by = f"{url.scheme}_proxy or all_proxy; no_proxy exempts servers"
+    return "" if used is None else f" The way there is the proxy {used}, set in the environment ({by})."
 
 
-def _diagnosis(error: httpx.TransportError, server: str) -> str:
-    host = httpx.URL(server).host
+def _diagnosis(error: httpx.TransportError, url: httpx.URL) -> str:
+    # Of the URL, which may be presigned, no more is shown.
+    return _cause(error, origin(url), proxy(url)) + through(url)
+
+
+def _cause(error: httpx.TransportError, server: str, proxy: str | None) -> str:
     causes = _causes(error)
     if any(isinstance(cause, socket.gaierror) for cause in causes):
+        host = httpx.URL(proxy or server).host
         return f"The name {host} is not known (DNS). Check the address and the network."
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -214,6 +230,8 @@ def _diagnosis(error: httpx.TransportError, server: str) -> str:
         if isinstance(cause, ssl.SSLError):
             return f"No secure connection to {server} (TLS: {cause.reason or cause}). Is it http:// instead?"
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        if proxy:
+            return f"No connection to {server}: nothing answers at the proxy (connection refused)."
         return f"Nothing answers at {server} (connection refused). Is the server running?"
     if isinstance(error, httpx.TimeoutException):
         return f"{server} does not answer in time."

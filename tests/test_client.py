@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
@@ -19,7 +20,7 @@ import client
 from chalicelib import service
 from chalicelib.jobs import FileState, JobState
 from chalicelib.ports import Upload
-from client import Client, File, Job, Options, Result, Watcher, run, transport
+from client import Client, File, Job, Options, Result, Watcher, routes, run, transport
 from local.objects import DiskObjects
 from tests.conftest import Figure
 from tests.finishing import SECONDS, Bench, bench, first
@@ -519,8 +520,105 @@ class TestServer:
             Client("http://127.0.0.1:1", token)
 
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without proxies, to set some in."""
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("here")
+class TestProxies:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_this_machine_needs_none(self, server: Bench, proxies: pytest.MonkeyPatch, host: str) -> None:
+        """Neither calls nor uploads and downloads, whose URLs have the server's host."""
+        fill("a.mp4")
+        with serving(PlainTextResponse("", HTTPStatus.BAD_GATEWAY)) as proxy:
+            proxies.setenv("http_proxy", proxy)
+            proxies.setenv("all_proxy", proxy)
+            with Client(server.url.replace("127.0.0.1", host), server.token) as client:
+                assert errors(list(client.transcribe(["a.mp4"], formats=["txt"]))) == {"a.mp4": None}
+        assert texts() == {"a.txt": "txt of a.mp4\n"}
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("http://[::1]:8000/x", None),
+            ("http://127.8.9.1", None),
+            ("http://me.localhost", None),
+            ("http://here.example:81", None),
+            ("https://127.0.0.2", None),
+            ("http://there.example", "http://proxy.example:3128"),
+            ("https://there.example", "http://other.example:1"),
+        ],
+    )
+    def test_which(self, proxies: pytest.MonkeyPatch, url: str, expected: str | None) -> None:
+        proxies.setenv("http_proxy", "me:secret@proxy.example:3128")
+        proxies.setenv("all_proxy", "http://other.example:1")
+        proxies.setenv("no_proxy", "here.example")
+        assert routes.proxy(httpx.URL(url)) == expected
+
+    def test_one_that_is_not_there(self, proxies: pytest.MonkeyPatch) -> None:
+        proxies.setenv("http_proxy", "http://me:secret@127.0.0.1:1")
+        assert _complaint("http://service.example") == (
+            "No connection to http://service.example: nothing answers at the proxy (connection refused). "
+            "The way there is the proxy http://127.0.0.1:1, set in the environment "
+            "(http_proxy or all_proxy; no_proxy exempts servers)."
+        )
+
+    @pytest.mark.parametrize(
+        ("status", "url", "message"),
+        [
+            (HTTPStatus.BAD_GATEWAY, "http://service.example", "The server answers '502 Bad Gateway'."),
+            (
+                HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+                "http://service.example",
+                "http://service.example does not answer like a transcription service "
+                "(407 Proxy Authentication Required).",
+            ),
+            (
+                HTTPStatus.BAD_REQUEST,  # what the server in the proxy's place says to CONNECT
+                "https://service.example",
+                "The connection to https://service.example failed: 400 Bad Request.",
+            ),
+        ],
+    )
+    def test_one_that_says_no(self, proxies: pytest.MonkeyPatch, status: HTTPStatus, url: str, message: str) -> None:
+        with serving(PlainTextResponse("", status)) as proxy:
+            proxies.setenv("all_proxy", proxy.replace("//", "//me:secret@"))
+            said = _complaint(url)
+        assert said.removesuffix(" Check TRANSCRIBE_SERVER or --server.") == (
+            f"{message} The way there is the proxy {proxy}, set in the environment "
+            f"({url.partition(':')[0]}_proxy or all_proxy; no_proxy exempts servers)."
+        )
+
+    def test_uploads_and_downloads(self, server: Bench, proxies: pytest.MonkeyPatch) -> None:
+        """Whose URLs may have another host than the server."""
+        fill("a.mp4")
+        said = "The way there is the proxy http://127.0.0.1:1, set in the environment"
+        proxies.setenv("http_proxy", "http://127.0.0.1:1")
+        api = transport.Transport(server.url, server.token, 1, print)
+        with pytest.raises(client.Unreachable, match=said):
+            api.send("PUT", "http://store.example/x?secret", httpx.Headers(), [b"x"])
+        with pytest.raises(client.Unreachable, match=said):
+            api.receive("http://store.example/x?secret", print)
+        api.close()
+
+    def test_one_that_is_no_http_proxy(self, proxies: pytest.MonkeyPatch) -> None:
+        proxies.setenv("http_proxy", "gopher://me:secret@proxy.example")
+        assert _complaint("http://service.example") == (
+            "The proxy that is set for http:// addresses (environment variable http_proxy or all_proxy) can't be used: "
+            "it must be an HTTP proxy."
+        )
+
+
 def _complaint(url: str) -> str:
-    with Client(url, "token") as api, pytest.raises(client.TranscribeError) as caught:
+    with pytest.raises(client.TranscribeError) as caught, Client(url, "token") as api:
         api.create_job([("a.mp4", 5)])
     return str(caught.value)
 
