@@ -12,7 +12,9 @@ from moto.s3.responses import S3Response
 
 
 @contextmanager
-def taken() -> Iterator[None]:
+def taken() -> Iterator[list[dict[str, Any]]]:
+    """Gives the descriptions of the API as they were sent, the latest one last."""
+    sent: list[dict[str, Any]] = []
     parse, build = S3Response._notification_config_from_body, APIGatewayBackend._build_integration_args
     make, change = APIGatewayBackend.import_rest_api, APIGatewayBackend.put_rest_api
 
@@ -26,9 +28,11 @@ def taken() -> Iterator[None]:
         return {**found, "uri": found["uri"] or "", "integration_method": found["integration_method"] or "POST"}
 
     def import_rest_api(this: Any, document: Any, fail_on_warnings: bool) -> Any:
+        sent.append(document)
         return make(this, openapi(document), fail_on_warnings)
 
     def put_rest_api(this: Any, id: str, document: Any, fail_on_warnings: bool = False, mode: str = "merge") -> Any:
+        sent.append(document)
         return change(this, id, openapi(document), fail_on_warnings=fail_on_warnings, mode=mode)
 
     with (
@@ -37,7 +41,7 @@ def taken() -> Iterator[None]:
         patch.object(APIGatewayBackend, "import_rest_api", import_rest_api),
         patch.object(APIGatewayBackend, "put_rest_api", put_rest_api),
     ):
-        yield
+        yield sent
 
 
 def openapi(document: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The container function in processes of its own: AWS's emulator and runtime client, as in the image."""
+"""Functions in processes of their own: AWS's emulator and runtime client, as in the image."""
 
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ class Function:
 
     url: str
     log: Path
+    process: int
 
     def invoke(self, event: Any) -> Any:
         """The result, or what Lambda tells of an error: `errorType` and `errorMessage`."""
@@ -37,10 +39,21 @@ class Function:
         found = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [json.loads(line) for line in found]
 
+    def kill(self) -> None:
+        """The program dies, as when it needs too much memory; the emulator around it lives on."""
+        children = Path(f"/proc/{self.process}/task").glob("*/children")
+        for child in {int(id) for listed in children for id in listed.read_text().split()}:
+            os.kill(child, signal.SIGKILL)
+
 
 @contextlib.contextmanager
 def function(
-    environment: Mapping[str, str], folder: Path, memory: int = 3008, timeout: int = 900
+    environment: Mapping[str, str],
+    folder: Path,
+    memory: int = 3008,
+    timeout: int = 900,
+    handler: str = "container.handler.handler",
+    code: Path = ROOT,
 ) -> Iterator[Function]:
     """The function with `memory` MB (as it believes) that stops after `timeout` seconds; its log is in `folder`."""
     program = emulator.install(ROOT / ".cache" / "emulator")
@@ -48,7 +61,7 @@ def function(
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(code),
         "TMPDIR": str(folder),
         "POWERTOOLS_SERVICE_NAME": "transcribe",
         "POWERTOOLS_METRICS_NAMESPACE": "Transcribe",
@@ -58,13 +71,15 @@ def function(
         **environment,
     }
     listen = ["--runtime-interface-emulator-address", here, "--runtime-api-address", runtime]
-    runtime_client = [sys.executable, "-m", "awslambdaric", "container.handler.handler"]
+    runtime_client = [sys.executable, "-m", "awslambdaric", handler]
     log = folder / "function.log"
     with log.open("w") as output:
-        process = subprocess.Popen([program, *listen, *runtime_client], env=settings, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [program, *listen, *runtime_client], env=settings, cwd=code, stdout=output, stderr=output
+        )
     try:
         _wait(here)
-        yield Function(f"http://{here}", log)
+        yield Function(f"http://{here}", log, process.pid)
     finally:
         process.terminate()
         process.wait(10)

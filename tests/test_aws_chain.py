@@ -1,0 +1,228 @@
+"""The whole service on the emulated AWS, from the files that are deployed.
+
+The stack is that of `infrastructure.yaml`, made by `deploy`; the API is deployed by the real Chalice; the workflow is
+`statemachine.json`, whose waits alone are shorter; every function runs in processes of its own through Lambda's
+runtime interface; and everything is asked for by the real client.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+import httpx
+import pytest
+from click.testing import CliRunner
+from moto.awslambda.models import lambda_backends
+
+from client.api import Client
+from client.models import Job, Options
+from deploy import api, stack
+from deploy.__main__ import main
+from deploy.settings import Deployment
+from tests import aws, emulated_chalice, emulated_events, gateway
+from tests.cloud import emulated, outputs_of_stacks
+from tests.conftest import Figure
+from tests.containers import Containers
+from tests.lambdas import Function
+from tests.media_files import ffmpeg
+
+ACCOUNT = "123456789012"
+SENTENCE = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+SETTINGS = {"MODELS": "tiny.en", "MAX_CONCURRENCY": "2", "DELETION_PROTECTION": "false"}
+PATIENCE = 120
+
+pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")
+
+
+@dataclass
+class Site:
+    """The deployed service, as its users and its operator see it."""
+
+    outputs: dict[str, str]
+    functions: dict[str, Containers]
+    url: str
+    client: Client
+
+    def send(self, files: dict[str, Path], options: Options | None = None) -> Job:
+        """A job whose files have been uploaded."""
+        job = self.client.create_job([(path, local.stat().st_size) for path, local in files.items()], options)
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda file: self.client.upload(job.id, file, files[file.path]), job.files))
+        return job
+
+    def finished(self, job: Job) -> Job:
+        deadline = time.monotonic() + PATIENCE
+        while not (now := self.client.job(job.id)).final:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{now}")
+            time.sleep(0.2)
+        return now
+
+    def text(self, job: Job, n: int, folder: Path) -> str:
+        self.client.download(job.id, n, "txt", folder / "transcript.txt")
+        return (folder / "transcript.txt").read_text()
+
+    def executions(self, job: Job) -> list[dict[str, Any]]:
+        found = boto3.client("stepfunctions").list_executions(stateMachineArn=self.outputs["StateMachineArn"])
+        return [execution for execution in found["executions"] if execution["name"] == job.id]
+
+    def steps(self, job: Job) -> list[str]:
+        both = self.functions["transcribe-dev-steps"], self.functions["transcribe-dev-transcriber"]
+        return [event["step"] for function in both for event in function.events if event["job"] == job.id]
+
+
+@pytest.fixture(scope="module")
+def site(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    hurried = folder / "statemachine.json"
+    text = re.sub(r'"IntervalSeconds": \d+', '"IntervalSeconds": 1', stack.DEFINITION.read_text())
+    hurried.write_text(re.sub(r'"BackoffRate": \d+', '"BackoffRate": 1', text))
+    with ExitStack() as context:
+        cloud = context.enter_context(emulated())
+        descriptions = context.enter_context(emulated_chalice.taken())
+        context.enter_context(emulated_events.connected())
+        context.enter_context(outputs_of_stacks())
+        context.enter_context(patch.object(stack, "DEFINITION", hurried))
+        context.enter_context(patch.dict("os.environ", {"AWS_ACCT_ID": ACCOUNT}))
+        cloudformation = boto3.client("cloudformation")
+        deployment = Deployment("dev", ACCOUNT, aws.REGION, SETTINGS)
+        image = f"{deployment.registry}/transcribe-dev@sha256:0"
+        parameters = deployment.parameters(stack.parsed(stack.template()), image, 10)
+        outputs = stack.deploy(cloudformation, deployment.stack, parameters)
+        api.deploy("dev", outputs, boto3.client("s3"))
+        access = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
+        functions = {}
+        for function in lambda_backends[ACCOUNT][aws.REGION].list_functions():
+            name = function.function_name
+            functions[name] = Containers(function, access, {"MODELS_DIR": str(models_dir)}, folder / name, context)
+        cloud.handlers |= functions
+        url = context.enter_context(gateway.serving(descriptions[-1]))
+        token = operator("token", "ann").strip()
+        yield Site(outputs, functions, url, context.enter_context(Client(url, token)))
+
+
+@pytest.fixture(scope="module")
+def silence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("silence") / "silence.wav"
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "0.5", path)
+    return path
+
+
+def operator(*command: str) -> str:
+    """What `python -m deploy` prints."""
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def test_a_video_becomes_a_transcript(site: Site, jfk_video: Path, tmp_path: Path, figure: Figure) -> None:
+    began = time.monotonic()
+    job = site.finished(site.send({"week 1/é speech.mp4": jfk_video}))
+    figure(f"a job took {time.monotonic() - began:.1f} s, cold starts and all")
+    (file,) = job.files
+    assert (job.state, file.state, file.error) == ("succeeded", "succeeded", None)
+    assert words(site.text(job, 0, tmp_path)) == SENTENCE
+    (execution,) = site.executions(job)
+    assert execution["status"] == "SUCCEEDED"
+    assert site.steps(job) == ["plan", "prepare", "batch", "merge", "finish", "transcribe"]
+
+
+def test_requests_without_a_token_go_no_further(site: Site) -> None:
+    assert httpx.get(f"{site.url}/health").json()["status"] == "ok"
+    assert httpx.get(f"{site.url}/jobs").status_code == 401
+    assert httpx.get(f"{site.url}/jobs", headers={"Authorization": "Bearer nobody's"}).status_code == 403
+
+
+def test_a_corrupt_file_fails_and_the_others_do_not(site: Site, jfk_video: Path, jfk: Path, tmp_path: Path) -> None:
+    (tmp_path / "corrupt.mp4").write_bytes(jfk_video.read_bytes()[:1000])
+    job = site.finished(site.send({"a.mp4": jfk_video, "b.mp4": tmp_path / "corrupt.mp4", "c.wav": jfk}))
+    assert job.state == "partial"
+    assert [(file.path, file.state, file.error_code) for file in job.files] == [
+        ("a.mp4", "succeeded", None),
+        ("b.mp4", "failed", "damaged"),
+        ("c.wav", "succeeded", None),
+    ]
+    assert [words(site.text(job, n, tmp_path)) for n in (0, 2)] == [SENTENCE, SENTENCE]
+    (execution,) = site.executions(job)
+    assert execution["status"] == "SUCCEEDED"
+
+
+def test_a_transcribe_function_that_dies_twice_is_tried_again(
+    site: Site, jfk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [0.5, 0.0]
+
+    def die(_event: Any, container: Function) -> None:
+        if left:
+            time.sleep(left.pop())
+            container.kill()
+
+    transcriber = site.functions["transcribe-dev-transcriber"]
+    monkeypatch.setattr(transcriber, "accident", die)
+    job = site.finished(site.send({"a.wav": jfk}))
+    assert left == []
+    assert job.state == "succeeded"
+    assert site.steps(job).count("transcribe") == 3
+    assert words(site.text(job, 0, tmp_path)) == SENTENCE
+
+
+def test_events_that_come_again_start_nothing(site: Site, silence: Path) -> None:
+    told = site.functions["transcribe-dev-object_created"].events
+    before = len(told)
+    job = site.send({"a.wav": silence, "b.wav": silence})
+    events = told[before:]
+    assert len(events) == 2
+    functions = boto3.client("lambda")
+
+    def tell(event: Any) -> None:
+        functions.invoke(FunctionName="transcribe-dev-object_created", Payload=json.dumps(event))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(tell, events * 3))
+    job = site.finished(job)
+    tell(events[0])
+    assert site.client.job(job.id) == job
+    assert job.state == "succeeded"
+    assert len(site.executions(job)) == 1
+    assert site.steps(job).count("plan") == 1
+
+
+def test_an_execution_that_is_stopped_fails_its_job(site: Site, jfk_video: Path) -> None:
+    job = site.send({"a.mp4": jfk_video})
+    (execution,) = site.executions(job)
+    boto3.client("stepfunctions").stop_execution(executionArn=execution["executionArn"])
+    job = site.finished(job)
+    assert (job.state, job.error) == (
+        "failed",
+        "The transcription was stopped by the operator of this service. Send the files again in a new job.",
+    )
+
+
+def test_destroyed_it_leaves_nothing(site: Site) -> None:
+    """The last test of the site, which it takes away."""
+    # The emulator takes "false" for true, and the table away with the stack.
+    boto3.client("dynamodb").update_table(TableName=site.outputs["Table"], DeletionProtectionEnabled=False)
+    operator("destroy", "--data", "--yes")
+    functions, s3 = boto3.client("lambda"), boto3.client("s3")
+    assert functions.list_functions()["Functions"] == []
+    assert boto3.client("apigateway").get_rest_apis()["items"] == []
+    assert boto3.client("events").list_rules()["Rules"] == []
+    assert boto3.client("stepfunctions").list_state_machines()["stateMachines"] == []
+    assert boto3.client("iam").list_roles()["Roles"] == []
+    assert boto3.client("logs").describe_log_groups()["logGroups"] == []
+    assert boto3.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"] == []
+    of_the_emulation = {aws.MEDIA, aws.TRANSCRIPTS}
+    assert {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]} == of_the_emulation
+    assert boto3.client("dynamodb").list_tables()["TableNames"] == [aws.TABLE]
