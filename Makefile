@@ -44,7 +44,8 @@ serve: setup ## Run the service until stopped (HOST, PORT, DATA, MODEL)
 	@exec $(BIN)/transcriber serve --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" --models $(MODELS_DIR) --model "$(MODEL)"
 
 test: $(DEV) ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m alone
 
 check: $(DEV) ## Lint and types
 	@$(BIN)/ruff check .

@@ -41,7 +41,7 @@ def video(folder: Path) -> Path:
     """`inaugural.mp4`: the same speech as a video with picture and sound, made unless it is there."""
     film = folder / "inaugural.mp4"
     if not film.exists():
-        unfinished = film.with_name("unfinished.mp4")
+        unfinished = film.with_name(f"unfinished-{os.getpid()}.mp4")
         encoding = ["-map", "[picture]", "-map", "0:a", "-c:v", "libx264", "-c:a", "aac", "-movflags", "+faststart"]
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(speech(folder))]
         subprocess.run([*command, "-filter_complex", PICTURE, *encoding, str(unfinished)], check=True)
@@ -78,6 +78,6 @@ def _service(data: Path, models: Path, model: str) -> Iterator[dict[str, str]]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    unfinished = path.with_suffix(".new")
+    unfinished = path.with_suffix(f".{os.getpid()}")
     unfinished.write_bytes(data)
     unfinished.rename(path)

@@ -9,7 +9,6 @@ from container import weights
 from local import demo
 
 CACHE = Path(__file__).parent.parent / ".cache"
-FIGURES = pytest.StashKey[list[str]]()
 
 Figure = Callable[[str], None]
 
@@ -51,17 +50,15 @@ def aws_environment() -> Iterator[dict[str, str]]:
         yield environment
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[FIGURES] = []
-
-
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
     """Call it with a measured figure in words: it is printed at the end of the run."""
-    figures = request.config.stash[FIGURES]
-    return lambda text: figures.append(f"{request.node.name}: {text}")
+    return lambda text: request.node.user_properties.append(("measured", text))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash[FIGURES]:
-        terminalreporter.write_line(f"measured  {line}")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for name, text in report.user_properties:
+                    terminalreporter.write_line(f"{name}  {report.nodeid.split('::')[-1]}: {text}")

@@ -102,6 +102,7 @@ def poll(service: Live, id: str, stop: threading.Event, seconds: list[float]) ->
             seconds.append(time.perf_counter() - began)
 
 
+@pytest.mark.alone
 def test_twenty_minutes(tmp_path: Path, models_dir: Path, jfk: Path, figure: Figure) -> None:
     times = looped(jfk, tmp_path / "long.wav", MINUTES)
     latencies: list[float] = []
