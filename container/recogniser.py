@@ -13,6 +13,7 @@ from container import ggml
 from container.alignment import Token, complete, segments, without_echoes
 from container.binary import MalformedFile, Reader
 from container.catalogue import ModelError
+from container.loudness import level, raised
 from container.transcript import Chunk, Segment, Span
 
 RATE = 16_000
@@ -89,6 +90,7 @@ class Recogniser:
         Times are on the timeline that the chunk's are on. Words lie within the chunk's spans of speech. `translate`
         (into English) has no effect on models that know English only; `prompt` is vocabulary to expect.
         """
+        audio = raised(audio, level(audio))
         found: list[Segment] = []
         start, speech = chunk.start, chunk.speech
         while speech:
@@ -109,7 +111,8 @@ class Recogniser:
         if not self.multilingual:
             return "en", 1.0
         self._widen_context()
-        window = np.ascontiguousarray(audio[: int(WINDOW * RATE)], np.float32)
+        audio = audio[: int(WINDOW * RATE)]
+        window = np.ascontiguousarray(raised(audio, level(audio)), np.float32)
         probabilities = np.zeros(whisper.whisper_lang_max_id() + 1, np.float32)
         whisper.whisper_pcm_to_mel(self._context, window, len(window), self._threads)
         best = whisper.whisper_lang_auto_detect(self._context, 0, self._threads, probabilities)

@@ -4,12 +4,15 @@ The model file is `silero_vad_16k_sequence.onnx` of the package silero-vad 6.2 (
 frames at once, which is some 30 times faster than the usual frame by frame.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+from container.loudness import level, raised
 
 FRAME = 512
 """Samples per frame, 32 ms at 16 kHz: the model's step."""
@@ -21,6 +24,13 @@ FRAME_SECONDS = FRAME / 16_000
 
 SILENCE = -96.0
 """Loudness of digital silence in dB below full scale, as 16 bits see it."""
+
+
+BLOCK = 938 * FRAME
+"""Samples, 30 s, that are made louder together if they are faint."""
+
+FORGETTING = 6.0
+"""dB a block by which the loudest that was heard before counts less: pauses between loud speech stay faint."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,10 @@ class Activity:
 
 
 class SpeechDetector:
-    """Listens to one stream of audio; needs 8 bytes a frame, 9 MB for 10 hours."""
+    """Listens to one stream of audio; needs 8 bytes a frame, 9 MB for 10 hours.
+
+    Faint recordings are raised, 30 s at a time, before the model hears them; `loudness` is what it was.
+    """
 
     def __init__(self, model_path: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -49,20 +62,21 @@ class SpeechDetector:
         self._probabilities: list[NDArray[np.float32]] = []
         self._loudness: list[NDArray[np.float32]] = []
         self._samples = 0
+        self._loudest = -math.inf
 
     def feed(self, samples: NDArray[np.int16]) -> None:
         """Hear the next samples, 16 kHz mono, any number of them."""
         self._samples += len(samples)
         audio = np.concatenate([self._rest, samples.astype(np.float32) / 32768])
-        whole = len(audio) // FRAME * FRAME
-        self._rest = audio[whole:]
-        if whole:
-            self._hear(audio[:whole].reshape(-1, FRAME))
+        while len(audio) >= BLOCK:
+            self._hear(audio[:BLOCK])
+            audio = audio[BLOCK:]
+        self._rest = audio
 
     def finish(self) -> Activity:
         """What was heard from the first sample to the last; a last incomplete frame is filled up with silence."""
         if len(self._rest):
-            self._hear(np.pad(self._rest, (0, FRAME - len(self._rest)))[np.newaxis])
+            self._hear(np.pad(self._rest, (0, -len(self._rest) % FRAME)))
             self._rest = self._rest[:0]
         empty = np.zeros(0, np.float32)
         return Activity(
@@ -71,11 +85,13 @@ class SpeechDetector:
             self._samples / 16_000,
         )
 
-    def _hear(self, frames: NDArray[np.float32]) -> None:
+    def _hear(self, block: NDArray[np.float32]) -> None:
+        power = np.mean(np.square(block.reshape(-1, FRAME)), axis=1)
+        self._loudness.append(10 * np.log10(np.maximum(power, np.float32(10 ** (SILENCE / 10)))))
+        self._loudest = max(level(block), self._loudest - FORGETTING)
+        frames = raised(block, self._loudest).reshape(-1, FRAME)
         heads = np.vstack([self._context, frames[:-1, -CONTEXT:]])
         self._context = frames[-1, -CONTEXT:]
         inputs = {"input": np.hstack([heads, frames]), "h": self._h, "c": self._c}
         probabilities, self._h, self._c = self._session.run(["speech_probs", "hn", "cn"], inputs)
         self._probabilities.append(probabilities)
-        power = np.mean(frames * frames, axis=1)
-        self._loudness.append(10 * np.log10(np.maximum(power, np.float32(10 ** (SILENCE / 10)))))

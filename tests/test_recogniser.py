@@ -52,6 +52,11 @@ class TestRecogniser:
         assert "".join(word.text for word in words).strip() == SENTENCE
         assert min(word.probability for word in words) > 0.3
 
+    @pytest.mark.parametrize("decibels", [-20, -40])
+    def test_a_faint_sentence(self, recogniser: Recogniser, kennedy: NDArray[np.float32], decibels: int) -> None:
+        faint = (kennedy * 32768 * 10 ** (decibels / 20)).astype(np.int16).astype(np.float32) / np.float32(32768)
+        assert text(recogniser.transcribe(faint, whole(faint))) == SENTENCE
+
     def test_looped_speech(self, recogniser: Recogniser, kennedy: NDArray[np.float32], models_dir: Path) -> None:
         """Four rounds with silences between: every sentence once, its times those of the sound, shifted by rounds."""
         silence = np.zeros(5 * RATE, np.float32)

@@ -57,6 +57,21 @@ class TestDetector:
         detector.feed(np.concatenate([noise, np.zeros(20 * RATE, np.int16)]))
         assert cut(detector.finish()) == []
 
+    @pytest.mark.parametrize("decibels", [-20, -40, -50])
+    def test_faint_speech(self, models_dir: Path, jfk: Path, decibels: int) -> None:
+        samples = samples_of(jfk)
+        loud, faint = (SpeechDetector(weights.path(weights.VAD, models_dir)) for _ in range(2))
+        loud.feed(samples)
+        faint.feed((samples * 10 ** (decibels / 20)).astype(np.int16))
+        expected = [time for span in speech_spans(loud.finish()) for time in (span.start, span.end)]
+        got = [time for span in speech_spans(faint.finish()) for time in (span.start, span.end)]
+        assert got == pytest.approx(expected, abs=0.15)
+
+    @pytest.mark.parametrize("amplitude", [1, 10, 100])
+    def test_faint_noise_is_not_speech(self, detector: SpeechDetector, amplitude: int) -> None:
+        detector.feed(np.random.default_rng(1).normal(0, amplitude, 90 * RATE).round().astype(np.int16))
+        assert cut(detector.finish()) == []
+
     def test_nothing_heard(self, detector: SpeechDetector) -> None:
         heard = detector.finish()
         assert (heard.duration, len(heard.probability), cut(heard)) == (0, 0, [])
