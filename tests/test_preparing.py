@@ -1,6 +1,7 @@
 """What the first step makes of a file: its sound, its language, and what its owner is told."""
 
-import os
+import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ class Prepare:
 
     def __init__(self, data: Path, models: Path) -> None:
         self._data = data
-        self._steps = Workplace(data, models, b"secret", 1, 1).steps()
+        self.steps = Workplace(data, models, b"secret", 1, 1).steps()
 
     def __call__(self, source: Path) -> MediaFile:
         file = MediaFile(job="j", n=0, path=source.name, output="o", size=1, state=FileState.UPLOADED)
@@ -36,12 +37,12 @@ class Prepare:
             size=1,
             counts={FileState.UPLOADED: 1},
         )
-        self._steps.records.add_job(job, [file])
+        self.steps.records.add_job(job, [file])
         stored = self._data / "objects" / keys.upload("j", source.name)
         stored.parent.mkdir(parents=True)
-        os.link(source, stored)
-        self._steps.prepare("j", 0)
-        found = self._steps.records.file("j", 0)
+        shutil.copy(source, stored)
+        self.steps.prepare("j", 0)
+        found = self.steps.records.file("j", 0)
         assert found is not None
         return found
 
@@ -81,3 +82,19 @@ def test_inverted_channels_are_heard(prepared: Prepare, tmp_path: Path, jfk: Pat
     file = prepared(tmp_path / "inverted.wav")
     assert file.warnings == []
     assert file.speech_seconds == pytest.approx(10.7, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("probability", "warnings"),
+    [(0.32, ["The language was guessed (fr, 32 %). Name it with the option 'language'."]), (0.9, [])],
+)
+def test_an_uncertain_language_is_told(prepared: Prepare, jfk: Path, probability: float, warnings: list[str]) -> None:
+    class Guesses:
+        multilingual = True
+
+        def detect_language(self, _: object) -> tuple[str, float]:
+            return "fr", probability
+
+    prepared.steps = dataclasses.replace(prepared.steps, recogniser=lambda _: Guesses())  # type: ignore[arg-type, return-value]
+    file = prepared(jfk)
+    assert (file.language, file.warnings) == ("fr", warnings)
