@@ -39,7 +39,8 @@ SENTENCE = "and so my fellow americans ask not what your country can do for you 
 SETTINGS = {"MODELS": "tiny.en", "MAX_CONCURRENCY": "2", "DELETION_PROTECTION": "false"}
 PATIENCE = 120
 
-pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")
+# Alone: the deployment is made in `build/`, which test_deploy.py uses as well.
+pytestmark = [pytest.mark.alone, pytest.mark.filterwarnings("ignore:Tried to parse")]
 
 
 @dataclass

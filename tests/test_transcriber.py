@@ -83,10 +83,10 @@ def test_a_multilingual_model(tmp_path: Path, models_dir: Path, samples_dir: Pat
             job = service.wait(service.submit({"clip.wav": tmp_path / "clip.wav"}, **options))
             assert job["files"][0]["language"] == language
             text = service.transcript(job["id"], 0, "txt").lower()
-            assert "comía feliz cardillo y kiwi" in text
+            assert "feliz cardillo y kiwi" in text
         job = service.wait(service.submit({"clip.wav": tmp_path / "clip.wav"}, task="translate", model="base"))
         text = service.transcript(job["id"], 0, "txt").lower()
-        assert "comía" not in text
+        assert "feliz" not in text
         assert "happy" in text
         job = service.wait(service.submit({"clip.wav": tmp_path / "clip.wav"}, model="tiny.en"))
         assert job["options"]["model"] == "tiny.en"
