@@ -24,8 +24,11 @@ Samples = NDArray[np.float32]
 def level(samples: Samples) -> float:
     """dB relative to full scale that the loudest frames of samples from -1 to 1 reach."""
     frames = np.pad(samples, (0, -len(samples) % FRAME)).reshape(-1, FRAME)
-    power = np.sort(np.mean(frames * frames, axis=1))[-LOUD_FRAMES:]
-    return 10 * float(np.log10(max(SILENCE, power[0]))) if len(power) else -100.0
+    power = np.sort(np.mean(frames * frames, axis=1))
+    if not len(power):
+        return -100.0
+    loud = power[-LOUD_FRAMES] if len(power) >= LOUD_FRAMES else power[-1]
+    return 10 * float(np.log10(max(SILENCE, loud)))
 
 
 def raised(samples: Samples, loudest: float) -> Samples:

@@ -166,7 +166,7 @@ def _command(source: str, track: int | None) -> list[str]:
         *("-format_whitelist", CONTAINERS, "-codec_whitelist", DECODERS, "-max_streams", "100"),
         *("-vn", "-sn", "-dn", *_input(source)),
         *([] if track is None else ["-map", f"0:a:{track}"]),
-        *("-af", MIX, "-f", "s16le", "pipe:1"),
+        *("-map_chapters", "-1", "-af", MIX, "-f", "s16le", "pipe:1"),
     ]
 
 
@@ -285,7 +285,7 @@ def _uncancelled(data: bytes) -> Samples:
 class _Log:
     """What ffmpeg says on its standard error: first and last lines, and how often it complained."""
 
-    KEPT = 200
+    KEPT = 1000
 
     def __init__(self, source: str) -> None:
         self._source = source

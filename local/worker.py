@@ -22,7 +22,11 @@ logger = logging.getLogger(__name__)
 
 # Small enough that progress is seen and jobs take turns, large enough that handing over costs nothing.
 BATCH_SECONDS = 60
-DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+# A disk that is full or fails, and too little memory, processes or open files for the moment.
+SYSTEM_TROUBLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO),
+    *(errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
+)
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,14 @@ def main(workplace: Workplace, orders: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends its workers
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
-    steps = workplace.steps()
+    steps: Steps | None = None
     while True:
         try:
             step, arguments = orders.recv()
         except EOFError:
             return
         try:
+            steps = steps or workplace.steps()
             orders.send(("done", getattr(steps, step)(*arguments)))
         except Exception as error:
             logger.exception("%s failed", step)
@@ -78,8 +83,10 @@ def main(workplace: Workplace, orders: Connection) -> None:
 
 def _is_trouble(error: Exception) -> bool:
     if isinstance(error, OSError):
-        return error.errno in DISK_TROUBLE
-    return isinstance(error, DiskFull | sqlite3.OperationalError | MemoryError)
+        return error.errno in SYSTEM_TROUBLE
+    if isinstance(error, sqlite3.OperationalError):  # SQLITE_ERROR is our own fault: wrong SQL
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF != sqlite3.SQLITE_ERROR
+    return isinstance(error, DiskFull)
 
 
 def _leave_with_parent(parent: int) -> None:

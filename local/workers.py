@@ -34,16 +34,20 @@ class Worker:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self._orders, theirs = context.Pipe()
-        self._process = context.Process(target=worker.main, args=(self._workplace, theirs), daemon=True)
-        self._process.start()
+        orders, theirs = context.Pipe()
+        process = context.Process(target=worker.main, args=(self._workplace, theirs), daemon=True)
+        process.start()
         theirs.close()
+        self._orders, self._process = orders, process
 
     def run(self, step: str, arguments: tuple[Any, ...]) -> Any:
         """What the step returns. Raises StepFailed, Trouble or WorkerLost."""
         with self._lock:
             if not self._ended and not self._process.is_alive():
-                self._start()
+                try:
+                    self._start()
+                except OSError as error:
+                    raise Trouble(f"no worker could be started: {error!r}") from None
         try:
             self._orders.send((step, arguments))
             outcome, result = self._orders.recv()
