@@ -97,7 +97,11 @@ class Live:
         return job
 
     def wait(
-        self, id: str, until: Callable[[dict[str, Any]], bool] | None = None, seconds: float = 300
+        self,
+        id: str,
+        until: Callable[[dict[str, Any]], bool] | None = None,
+        seconds: float = 300,
+        interval: float = 0.02,
     ) -> dict[str, Any]:
         """The job as soon as `until` holds for it, or else it has ended."""
         deadline = time.monotonic() + seconds
@@ -107,7 +111,7 @@ class Live:
                 if (until or (lambda job: job["state"] in FINAL))(job):
                     return job
                 assert until is None or job["state"] not in FINAL, "the job ended before what was waited for"
-                time.sleep(0.02)
+                time.sleep(interval)
         raise TimeoutError(self.log.read_text())
 
     def transcript(self, id: str, n: int, format: str) -> str:
