@@ -115,8 +115,9 @@ def test_twenty_minutes(tmp_path: Path, models_dir: Path, jfk: Path, figure: Fig
         figure(f"GET /jobs/<id> while a job runs: median {1000 * median:.1f} ms of {len(latencies)}")
         assert median < 0.020
         bare = bare_seconds(tmp_path / "long.wav", models_dir)
-        if through_service > 1.15 * bare + 3:  # shared machines change their speed between two runs: once more
+        if through_service > 1.15 * bare + 3:  # shared machines change their speed between two runs: both once more
             _, through_service = timed(service, tmp_path / "long.wav", latencies)
+            bare = bare_seconds(tmp_path / "long.wav", models_dir)
     figure(f"{MINUTES} minutes: {through_service:.1f} s through the service, {bare:.1f} s in the bare recogniser")
     assert through_service <= 1.15 * bare + 3
 
