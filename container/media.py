@@ -5,9 +5,7 @@ nothing else (protocol whitelist), as a container that holds its own data (forma
 references), with audio decoders only (codec whitelist), within limits of memory, processor time and patience.
 """
 
-import itertools
 import os
-import re
 import resource
 import selectors
 import signal
@@ -24,6 +22,9 @@ import certifi
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
+
+from container.ffmpeg_log import Log
+from container.ffmpeg_log import MediaError as MediaError
 
 RATE = 16_000
 """Samples per second of all audio in this package: what Whisper and Silero were trained on."""
@@ -66,15 +67,6 @@ Pictures are not decoded, but for the first few of H.264: without them libavform
 starts, and takes the start of the sound for the start of the file.
 """
 
-_GONE = r"HTTP error (404|410)|Server returned 404|No such file"
-_REFUSED = r"HTTP error 4\d\d|Server returned 4\d\d"
-_UNREACHABLE = (
-    r"HTTP error 5\d\d|Server returned 5|Stream ends prematurely|Connection (refused|reset|timed out)"
-    r"|Input/output error|Network is unreachable|Failed to resolve|certificate verify failed"
-)
-
-_FOREIGN = r"(Format|Protocol .*) not on whitelist|Invalid data found when processing input|Unknown input format"
-
 INTERRUPTED = (255, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
 """Exit codes of an ffmpeg that was ended from outside: what it decoded until then is not the whole file."""
 
@@ -112,19 +104,6 @@ class Findings:
     track: int = 0
 
 
-class MediaError(Exception):
-    """A media file that yields no audio: `code` for programs, the message for the person who owns the file.
-
-    `retryable` tells that the same file may well succeed later: the storage did not answer, not the file is bad.
-    """
-
-    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retryable = retryable
-
-
 def decode(source: str, findings: Findings | None = None, track: int | None = None) -> Iterator[Samples]:
     """Yield the audio of a local path or http(s) URL as int16 blocks of `BLOCK` samples, 16 kHz mono.
 
@@ -137,7 +116,7 @@ def decode(source: str, findings: Findings | None = None, track: int | None = No
     to the warnings of `findings`, which are complete after the last block. Raises MediaError when there is
     nothing to have, or the source cannot be read to its end.
     """
-    log = _Log(source)
+    log = Log(source)
     total = 0
     with _ffmpeg(_command(source, track)) as process:
         for block in _blocks(_pcm(process, log)):
@@ -230,7 +209,7 @@ def _limit(pid: int) -> None:
             return
 
 
-def _pcm(process: subprocess.Popen[bytes], log: "_Log") -> Iterator[bytes]:
+def _pcm(process: subprocess.Popen[bytes], log: Log) -> Iterator[bytes]:
     """The bytes of ffmpeg's standard output, led in by silence where the sound track starts late."""
     assert process.stdout
     assert process.stderr
@@ -280,92 +259,3 @@ def _uncancelled(data: bytes) -> Samples:
     both = np.frombuffer(data, np.int16).reshape(-1, 2)
     sum_power, difference_power = np.mean(np.square(both, dtype=np.float32), axis=0)
     return np.ascontiguousarray(both[:, int(sum_power < CANCELLED * difference_power)])
-
-
-class _Log:
-    """What ffmpeg says on its standard error: first and last lines, and how often it complained."""
-
-    KEPT = 1000
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._rest = b""
-        self._lines: list[str] = []
-        self._errors = 0
-
-    def drain(self, descriptor: int) -> bool:
-        """Read what there is; false at the end."""
-        while True:
-            try:
-                data = os.read(descriptor, 1 << 16)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            *lines, self._rest = (self._rest[-4096:] + data).split(b"\n")
-            for line in lines:
-                self._add(line.decode(errors="replace").replace(self._source, "the file")[:1000])
-
-    def _add(self, line: str) -> None:
-        self._errors += "[error]" in line or "[fatal]" in line
-        if len(self._lines) == 2 * self.KEPT:
-            del self._lines[self.KEPT]
-        self._lines.append(line)
-
-    def _find(self, pattern: str) -> re.Match[str] | None:
-        return next((found for line in self._lines if (found := re.search(pattern, line))), None)
-
-    def _complaint(self, pattern: str) -> re.Match[str] | None:
-        """Not in what ffmpeg tells about the file, which are the uploader's words."""
-        return self._find(rf"\[(?:warning|error|fatal)\].*(?:{pattern})")
-
-    def lead_in(self) -> float:
-        """Seconds between the start of an MPEG stream and that of its sound.
-
-        ffmpeg moves such streams, whose clocks start anywhere, so that the first *selected* track starts at zero.
-        """
-        if not self._find(r"^\[info\] Input #0, mpeg(ts)?,"):
-            return 0.0
-        container = self._find(r"^\[info\] +Duration: .*, start: (-?[\d.]+)")
-        chosen = self._find(r"^\[info\] +Stream #0:(\d+) -> #0:0 ")
-        track = chosen and self._find(rf"^\[info\] +Stream #0:{chosen[1]}\b.*: Audio: .*, start (-?[\d.]+)")
-        return max(0.0, float(track[1]) - float(container[1])) if track and container else 0.0
-
-    def tracks(self) -> tuple[int, int]:
-        """How many sound tracks the file has, and the number of the one that was decoded, from 0."""
-        inputs = itertools.takewhile(lambda line: not line.startswith("[info] Output #0"), self._lines)
-        pattern = re.compile(r"^\[info\] +Stream #0:(\d+)\b.*?: Audio: ")
-        audio = [found[1] for line in inputs if (found := pattern.match(line))]
-        chosen = self._find(r"^\[info\] +Stream #0:(\d+) -> #0:0 ")
-        return len(audio), audio.index(chosen[1]) if chosen and chosen[1] in audio else 0
-
-    def duration(self) -> float | None:
-        """Seconds of the whole media as the container states them."""
-        stated = self._find(r"^\[info\] +Duration: (\d+):(\d+):(\d+\.\d+), start")
-        return int(stated[1]) * 3600 + int(stated[2]) * 60 + float(stated[3]) if stated else None
-
-    def damaged(self, seconds: float, exit_code: int) -> bool:
-        """Whether sound is missing: it is clearly shorter than stated, and not just shorter than the pictures."""
-        if exit_code or self._complaint("partial file|ended prematurely|Truncat|corrupt input packet"):
-            return True
-        stated = self.duration() or 0.0
-        certain = self._errors > 0 or not self._find(r"^\[info\] +Stream #0:\d+.*: Video: ")
-        return certain and seconds < stated - max(1.0, 0.01 * stated)
-
-    def failure(self, *, heard: bool) -> MediaError | None:
-        """The error that the log amounts to, if there is one."""
-        if self._complaint(_GONE):
-            return MediaError("gone", "The file is no longer there. Upload it again.")
-        if self._complaint(_REFUSED):
-            return MediaError("refused", "The storage refused to hand out the file.", retryable=True)
-        if self._complaint(_UNREACHABLE):
-            return MediaError("unreachable", "The storage did not deliver the file.", retryable=True)
-        if heard:
-            return None
-        if self._complaint("matches no streams|does not contain any stream"):
-            return MediaError("no_audio", "The file has no sound track, so there is nothing to transcribe.")
-        if self._complaint("moov atom not found") and not self._complaint("detected only with low score"):
-            return MediaError("incomplete", "The file is incomplete: its end is missing. Upload it again.")
-        if self._complaint(_FOREIGN):
-            return MediaError("not_media", "This is not an audio or video file that can be read.")
-        return MediaError("damaged", "The file is damaged: no sound could be read from it.")

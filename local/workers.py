@@ -1,9 +1,10 @@
 """A worker process as seen from the service, and the crew of them."""
 
 import multiprocessing
-import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,24 +68,33 @@ class Worker:
 
 
 class Crew:
-    """Workers that wait for whoever needs one next."""
+    """Workers that serve whoever has waited longest."""
 
     def __init__(self, workplace: Workplace) -> None:
         self._workers = [Worker(workplace) for _ in range(workplace.processes)]
-        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-        for each in self._workers:
-            self._idle.put(each)
+        self._idle = deque(self._workers)
+        self._waiting: deque[Future[Worker]] = deque()
+        self._lock = threading.Lock()
 
     @contextmanager
     def borrow(self) -> Iterator[Worker]:
-        """An idle worker, as soon as there is one; that of a dismissed crew loses every step."""
-        borrowed = self._idle.get()
+        """An idle worker, in the order of asking; that of a dismissed crew loses every step."""
+        turn: Future[Worker] = Future()
+        self._waiting.append(turn)
+        self._serve()
+        borrowed = turn.result()
         try:
             yield borrowed
         finally:
-            self._idle.put(borrowed)
+            self._idle.append(borrowed)
+            self._serve()
 
     def dismiss(self) -> None:
         """Ends all workers at once, also those at work."""
         for each in self._workers:
             each.end()
+
+    def _serve(self) -> None:
+        with self._lock:
+            while self._idle and self._waiting:
+                self._waiting.popleft().set_result(self._idle.popleft())

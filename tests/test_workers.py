@@ -1,0 +1,57 @@
+"""Who gets a worker, and what becomes of a step whose worker cannot be had: real processes over an empty folder."""
+
+import multiprocessing.process
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local.worker import Workplace
+from local.workers import Crew, StepFailed, Trouble
+
+
+@pytest.fixture
+def crew(tmp_path: Path, models_dir: Path) -> Iterator[Crew]:
+    (tmp_path / "objects").mkdir()
+    crew = Crew(Workplace(tmp_path, models_dir, b"secret", processes=1, threads=1))
+    yield crew
+    crew.dismiss()
+
+
+def test_who_waits_is_served_before_who_comes_back(crew: Crew) -> None:
+    order = []
+
+    def ask() -> None:
+        with crew.borrow():
+            order.append("waited")
+
+    waiting = threading.Thread(target=ask)
+    with crew.borrow():
+        waiting.start()
+        time.sleep(0.2)
+    with crew.borrow():
+        order.append("came back")
+    waiting.join()
+    assert order == ["waited", "came back"]
+
+
+def test_a_worker_that_cannot_be_started_is_trouble_and_is_started_later(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_processes(_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    (process,) = (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline()))
+    process.kill()
+    while process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    with crew.borrow() as worker:
+        with monkeypatch.context() as patched:
+            patched.setattr(multiprocessing.process.BaseProcess, "start", no_processes)
+            with pytest.raises(Trouble, match="no worker could be started"):
+                worker.run("plan", ("no such job",))
+        with pytest.raises(StepFailed, match="no job no such job"):
+            worker.run("plan", ("no such job",))
