@@ -10,8 +10,10 @@ BIN := .venv/bin
 MODELS_DIR := .cache/models
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
+PAGE := chalicelib/static/index.html
+PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*')
 
-.PHONY: help setup demo serve test check format lock clean
+.PHONY: help setup page screenshots demo serve test check format lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -37,13 +39,27 @@ $(DEV): requirements-dev.lock $(RUNTIME)
 setup: $(RUNTIME) ## Make .venv with the service and the command line
 	@$(BIN)/transcriber models install --models $(MODELS_DIR) "$(MODEL)"
 
-demo: setup ## Transcribe a video through a service of its own (MEDIA=file-or-folder for yours)
+# A page that cannot be built is no reason not to serve.
+page: ## Build the web page from web/ if its sources have changed (needs Node.js 20 or newer)
+	@if ! command -v npm >/dev/null; then echo "No web page: npm (Node.js) is not installed. Everything else works." >&2; \
+	else $(MAKE) --no-print-directory $(PAGE) || echo "The web page could not be built. Everything else works." >&2; fi
+
+$(PAGE): $(PAGE_SOURCES)
+	@echo "Building the web page ..." >&2
+	@cd web && npm ci --silent --no-fund --no-audit && npm run --silent build -- --logLevel warn
+	@$(PYTHON) web/size.py
+
+screenshots: ## Take the pictures of the page in docs/screenshots anew, from a test run
+	@$(BIN)/python -m pytest -q tests/test_page.py
+	@mkdir -p docs/screenshots && cp build/screenshots/*.png docs/screenshots/
+
+demo: setup page ## Transcribe a video through a service of its own (MEDIA=file-or-folder for yours)
 	@$(BIN)/transcriber demo --models $(MODELS_DIR) --model "$(MODEL)" $(if $(MEDIA),"$(MEDIA)")
 
-serve: setup ## Run the service until stopped (HOST, PORT, DATA, MODEL)
+serve: setup page ## Run the service until stopped (HOST, PORT, DATA, MODEL)
 	@exec $(BIN)/transcriber serve --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" --models $(MODELS_DIR) --model "$(MODEL)"
 
-test: $(DEV) ## Run all tests
+test: $(DEV) page ## Run all tests
 	@$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
 	@$(BIN)/python -m pytest -m alone
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from chalice.app import AuthRequest, AuthResponse, Chalice, CloudWatchEvent, Request, Response, S3Event
 
-from chalicelib import errors, inbox, keys, platform
+from chalicelib import errors, inbox, keys, page, platform
 from chalicelib.aws.events import objects_created
 from chalicelib.errors import Problem
 
@@ -59,6 +59,16 @@ def route(path: str, method: str = "GET", **kwargs: Any) -> Callable[[Callable[.
     return register
 
 
+@route("/")
+def web_page() -> Any:
+    return _asset(page.index(platform.service().settings.object_origins))
+
+
+@route("/assets/{name}")
+def web_page_asset(name: str) -> Any:
+    return _asset(page.asset(name))
+
+
 @route("/health")
 def health() -> Any:
     return platform.service().health()
@@ -92,8 +102,12 @@ def renew_upload(job_id: str, n: str) -> Any:
 
 @route("/jobs/{job_id}/files/{n}/transcript", authorizer=bearer)
 def get_transcript(job_id: str, n: str) -> Any:
-    url = platform.service().transcript_url(_owner(), job_id, n, _query("format"))
-    return Response("", {"Location": url, "Content-Type": "text/plain"}, HTTPStatus.FOUND)
+    return _found(platform.service().transcript_url(_owner(), job_id, n, _query("format")))
+
+
+@route("/jobs/{job_id}/files/{n}/media", authorizer=bearer)
+def get_media(job_id: str, n: str) -> Any:
+    return _found(platform.service().media_url(_owner(), job_id, n))
 
 
 @app.on_s3_event(MEDIA_BUCKET, CREATED, prefix=keys.UPLOADS)
@@ -125,6 +139,17 @@ def _owner() -> str:
 def _query(name: str) -> str | None:
     parameters = _request().query_params
     return parameters.get(name) if parameters else None
+
+
+def _found(url: str) -> Response:
+    """Leads to `url`; who asks for JSON, as scripts in browsers that can't see where they are led, is told it."""
+    if _request().headers.get("accept", "").startswith("application/json"):
+        return Response({"url": url})
+    return Response("", {"Location": url, "Content-Type": "text/plain"}, HTTPStatus.FOUND)
+
+
+def _asset(asset: page.Asset) -> Response:
+    return Response(asset.body, dict(asset.headers))
 
 
 def _problem(problem: Problem, headers: Mapping[str, str | list[str]] = {}) -> Response:

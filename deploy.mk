@@ -6,9 +6,9 @@ DEPLOY = $(BIN)/python -m deploy --stage $(STAGE)
 .PHONY: deploy update-code update-config token logs destroy image ecr-repo ecr-login ecr-push stack api \
   update-lambda-code update-lambda-config install-emulator local-container
 
-deploy: image ecr-repo ecr-login stack api ## Deploy to AWS, or bring what is there up to date (STAGE)
+deploy: page image ecr-repo ecr-login stack api ## Deploy to AWS, or bring what is there up to date (STAGE)
 
-update-code: image ecr-login stack api ## Deploy changed code: image and API
+update-code: page image ecr-login stack api ## Deploy changed code: image and API
 
 update-config: $(DEV) ## Deploy changed settings: stack and API, with the image that is there
 	@$(DEPLOY) stack --keep-image

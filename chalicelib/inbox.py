@@ -5,7 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from chalicelib import ids, keys, suffixes
-from chalicelib.jobs import FileError, FileState, Job, MediaFile, Options, output_paths, relative_path
+from chalicelib.jobs import FileError, FileState, Job, MediaFile, Options, output_paths, relative_path, title
 from chalicelib.ports import Objects
 from chalicelib.service import Service
 
@@ -38,6 +38,7 @@ def _job(id: str, files: list[MediaFile], model: str, time: float) -> Job:
     return Job(
         id=id,
         owner=OWNER,
+        title=title([file.path for file in files]),
         options=Options(model=model),
         created_at=time,
         size=sum(file.size for file in files),

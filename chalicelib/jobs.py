@@ -168,6 +168,7 @@ class Job(BaseModel):
 
     id: str
     owner: str
+    title: str = ""
     state: JobState = JobState.AWAITING_UPLOAD
     options: Options
     created_at: float
@@ -206,6 +207,12 @@ class Token(BaseModel):
     secret_sha256: str
     created_at: float
     expires_at: float | None = None
+
+
+def title(paths: Sequence[str]) -> str:
+    """What to call a job of these files: the folder that all lie in, with a slash, or else the first file."""
+    folder = paths[0].partition("/")[0] + "/"
+    return folder if len(paths) > 1 and all(path.startswith(folder) for path in paths) else paths[0]
 
 
 def output_paths(paths: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from chalicelib.jobs import (
     Options,
     Task,
     output_paths,
+    title,
 )
 from chalicelib.ports import Objects, Records, Workflow
 from chalicelib.records import give_up
@@ -64,6 +65,7 @@ class Service:
         job = Job(
             id=job_id,
             owner=owner,
+            title=title([file.path for file in new.files]),
             options=new.options,
             created_at=now,
             size=sum(file.size for file in files),
@@ -116,6 +118,14 @@ class Service:
             raise conflict("This file is not transcribed yet. Ask again when its state is 'succeeded'.")
         name = f"{PurePosixPath(file.output).name}.{format}"
         return self.objects.presign_get(keys.transcript(job.id, file.output, format), self.settings.url_seconds, name)
+
+    def media_url(self, owner: str, job_id: str, n: str) -> str:
+        """Where the recording itself can be played for a while."""
+        file = self._file(self._job(owner, job_id), n)
+        if file.state == FileState.AWAITING_UPLOAD or self.objects.size(file.key) is None:
+            raise conflict("The recording is not there: it has not been uploaded yet, or has been deleted.")
+        name = PurePosixPath(file.path).name
+        return self.objects.presign_get(file.key, self.settings.url_seconds, name)
 
     def object_created(self, key: str, size: int) -> None:
         """Takes note of an uploaded object and starts the workflow with the last one.

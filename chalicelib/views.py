@@ -10,6 +10,7 @@ from chalicelib.ports import Upload
 def job(job: Job, now: float) -> dict[str, Any]:
     return {
         "id": job.id,
+        "title": job.title,
         "state": job.state,
         "created_at": _time(job.created_at),
         "started_at": _time(job.started_at),

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from chalicelib.page import FOLDER
 from container import catalogue, weights
 from container.downloads import FetchError
 from container.weights import ModelError
@@ -57,8 +58,9 @@ def serve(host: str, port: int, data: Path, models: Path, model: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def announce(url: str) -> None:
+        page = f"The web page: {url}/#token={token}" if (FOLDER / "index.html").exists() else "There is no web page."
         click.echo(f"export TRANSCRIBE_SERVER={url}\nexport TRANSCRIBE_TOKEN={token}")
-        click.echo("Ready. Ctrl-C stops it; unfinished jobs go on at the next start.", err=True)
+        click.echo(f"Ready. Ctrl-C stops it; unfinished jobs go on at the next start.\n{page}", err=True)
         sys.stdout.flush()
 
     try:

@@ -10,8 +10,8 @@ from http import HTTPStatus
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,25 +30,23 @@ KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 3
 BACKLOG = 2048
 
-WELCOME = """This is a transcription service.
-
-Its API is at /jobs: send a bearer token, and start with POST /jobs.
-"""
-
 
 def application(service: Service, objects: DiskObjects) -> Starlette:
     """The API, working through `service`, and the objects it hands out URLs for."""
     platform.provide(service)
+    gateway = Gateway(api, service.owner)
+    compressed = GZipMiddleware(gateway)
     app = Starlette(
         routes=[
-            Route("/", _welcome),
+            Route("/", compressed),
+            Route("/assets/{name}", compressed),
             Route(f"{signing.PATH}{{key:path}}", Transfers(objects, service.object_created)),
         ],
         middleware=[Middleware(_Requests)],
         exception_handlers=problems.HANDLERS,
     )
     app.router.redirect_slashes = False
-    app.router.default = Gateway(api, service.owner)
+    app.router.default = gateway
     return app
 
 
@@ -128,10 +126,6 @@ class _Requests:
             if not answering:
                 stopping = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The server is being stopped. Try again later.")
                 await problems.answer(stopping, {"Connection": "close"})(scope, receive, send)
-
-
-def _welcome(_: Request) -> Response:
-    return PlainTextResponse(WELCOME)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -42,6 +42,13 @@ class S3Objects:
     def source(self, key: str) -> str:
         self._require(key)
         return self._presigned("get_object", key, SOURCE_SECONDS, {})
+
+    def origins(self) -> tuple[str, ...]:
+        """Scheme and host of the signed URLs."""
+        signed = (
+            self._presigned("get_object", prefix, SOURCE_SECONDS, {}) for prefix in (keys.UPLOADS, keys.TRANSCRIPTS)
+        )
+        return tuple("{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in signed)
 
     def put(self, key: str, data: bytes) -> None:
         self.client.put_object(**self._name(key), Body=data)

@@ -1,5 +1,6 @@
 """The service on AWS, put together from the environment of its functions. Each part raises SettingError."""
 
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -20,7 +21,9 @@ SIGNING = Config(
 
 def service(environment: Environment) -> Service:
     require(environment, *API)
-    return Service(objects(environment), records(environment), workflow(environment), settings(environment))
+    stored = objects(environment)
+    settings_here = replace(settings(environment), object_origins=stored.origins())
+    return Service(stored, records(environment), workflow(environment), settings_here)
 
 
 def objects(environment: Environment) -> S3Objects:

@@ -1,0 +1,98 @@
+// The service's API, and nothing else: no other module sends the token.
+
+import { signOut, token } from "./session";
+import { t } from "./texts";
+import type { Format, Health, Job, JobWithFiles, MediaFile, Options, Upload } from "./types";
+
+const BASE = new URL(".", location.href);
+
+/** What the service refused, or that it could not be reached (status 0), in words for people. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly errors: { field: string; message: string }[] = [],
+  ) {
+    super(message);
+  }
+}
+
+export async function request(method: string, path: string, body?: unknown, bearer = token.value): Promise<Response> {
+  const headers: Record<string, string> = { Accept: "application/json" };
+  if (bearer) headers["Authorization"] = `Bearer ${bearer}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response: Response;
+  try {
+    response = await fetch(new URL(path.replace(/^\//, ""), BASE), {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+    });
+  } catch {
+    throw new Problem(0, t.errors.unreachable);
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => null);
+  throw new Problem(response.status, problem?.detail ?? t.errors.status(response.status), problem?.errors);
+}
+
+async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  try {
+    const response = await request(method, path, body);
+    return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
+  } catch (error) {
+    if (error instanceof Problem && (error.status === 401 || error.status === 403) && token.value) {
+      signOut(t.signIn.ended);
+    }
+    throw error;
+  }
+}
+
+/** Whether the service takes a token. */
+export async function accepts(bearer: string): Promise<boolean> {
+  try {
+    await request("GET", "jobs?limit=1", undefined, bearer);
+    return true;
+  } catch (error) {
+    if (error instanceof Problem && (error.status === 401 || error.status === 403)) return false;
+    throw error;
+  }
+}
+
+const file = (job: string, n: number): string => `jobs/${job}/files/${n}`;
+
+export const api = {
+  health: () => call<Health>("GET", "health"),
+  jobs: (cursor?: string | null) =>
+    call<{ jobs: Job[]; next: string | null }>("GET", `jobs?limit=25${cursor ? `&cursor=${cursor}` : ""}`),
+  job: (id: string) => call<JobWithFiles>("GET", `jobs/${id}`),
+  files: (id: string, cursor: string) =>
+    call<{ files: MediaFile[]; next: string | null }>("GET", `jobs/${id}/files?cursor=${cursor}`),
+  create: (files: { path: string; size: number }[], options: Partial<Options>) =>
+    call<JobWithFiles>("POST", "jobs", { files, options }),
+  upload: (job: string, n: number) => call<Upload>("POST", `${file(job, n)}/upload`),
+  transcriptUrl: (job: string, n: number, format: Format) =>
+    call<{ url: string }>("GET", `${file(job, n)}/transcript?format=${format}`).then(near),
+  mediaUrl: (job: string, n: number) => call<{ url: string }>("GET", `${file(job, n)}/media`).then(near),
+};
+
+/** A signed URL as this page should ask for it: on this very host, by the scheme that the page came by. */
+function near({ url }: { url: string }): string {
+  return here(url);
+}
+
+export function here(url: string): string {
+  const target = new URL(url);
+  return target.host === location.host ? `${location.origin}${target.pathname}${target.search}` : url;
+}
+
+/** The text of a transcript, from the signed URL that the service gives for it. */
+export async function fetched(url: string): Promise<Response> {
+  const response = await fetch(url, { credentials: "omit", referrerPolicy: "no-referrer" }).catch(() => null);
+  if (!response) throw new Problem(0, t.errors.unreachable);
+  if (!response.ok) throw new Problem(response.status, t.errors.status(response.status));
+  return response;
+}

@@ -1,0 +1,38 @@
+// Where one is, in the address after the `#`: so the service serves one page, wherever that lies.
+
+import { signal } from "@preact/signals";
+
+export type Route =
+  | { view: "jobs" }
+  | { view: "new" }
+  | { view: "job"; job: string }
+  | { view: "file"; job: string; n: number; at: number | null };
+
+export const route = signal<Route>(parse(location.hash));
+
+addEventListener("hashchange", () => {
+  route.value = parse(location.hash);
+});
+
+export const paths = {
+  jobs: "#/",
+  new: "#/new",
+  job: (id: string) => `#/jobs/${id}`,
+  file: (job: string, n: number, at?: number) => `#/jobs/${job}/files/${n}${at === undefined ? "" : `?at=${at}`}`,
+};
+
+export function go(path: string): void {
+  location.hash = path;
+}
+
+function parse(hash: string): Route {
+  const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
+  const [first, job, files, n] = path.split("/");
+  if (first === "new") return { view: "new" };
+  if (first === "jobs" && job && files === "files" && n && /^\d+$/.test(n)) {
+    const at = Number.parseFloat(new URLSearchParams(query).get("at") ?? "");
+    return { view: "file", job, n: Number(n), at: Number.isFinite(at) ? at : null };
+  }
+  if (first === "jobs" && job) return { view: "job", job };
+  return { view: "jobs" };
+}

@@ -1,0 +1,283 @@
+import { useRef, useState } from "preact/hooks";
+import { api } from "../api";
+import { downloadMany, downloadOne } from "../downloads";
+import { baseName, bytes, duration, folderOf, language, moment } from "../format";
+import { Icon } from "../icons";
+import { attempt, Bar, Failure, IconButton, Menu, StateChip, tell, useTitle } from "../parts";
+import { usePolled } from "../polling";
+import { paths } from "../routes";
+import { sendings, type Sending } from "../sending";
+import { t } from "../texts";
+import { type Format, isFinal, type JobWithFiles, type MediaFile } from "../types";
+import { jobTitle } from "./jobs";
+
+const BUSY_SECONDS = 1;
+const WAITING_SECONDS = 3;
+
+/** The job with its files: the first page, or all of them. */
+async function load(id: string, all: boolean): Promise<JobWithFiles> {
+  const job = await api.job(id);
+  return all ? { ...job, files: await everyFile(job), next: null } : job;
+}
+
+async function everyFile(job: JobWithFiles): Promise<MediaFile[]> {
+  const files = [...job.files];
+  for (let next = job.next; next; ) {
+    const page = await api.files(job.id, next);
+    files.push(...page.files);
+    next = page.next;
+  }
+  return files;
+}
+
+export function JobView({ id }: { id: string }) {
+  const [all, setAll] = useState(false);
+  const polled = usePolled(
+    `${id} ${all}`,
+    () => load(id, all),
+    (job) => (isFinal(job) ? null : job.state === "awaiting_upload" || all ? WAITING_SECONDS : BUSY_SECONDS),
+  );
+  const [last, setLast] = useState<JobWithFiles | null>(null);
+  if (polled.value && polled.value !== last) setLast(polled.value);
+  const job = polled.value ?? last;
+  useTitle(job ? jobTitle(job) : t.jobs.title);
+  if (!job) {
+    if (!polled.problem) return <p class="loading">{t.loading}</p>;
+    const gone = polled.problem.status === 404;
+    return <Failure message={gone ? t.job.gone : polled.problem.message} retry={gone ? undefined : polled.refresh} />;
+  }
+  const sending = sendings.value.get(id);
+  return (
+    <div class="column">
+      <JobHead job={job} />
+      {polled.problem && <Failure message={polled.problem.message} retry={polled.refresh} />}
+      {job.error && <Failure message={job.error} />}
+      <Overall job={job} sending={sending} />
+      {!sending && <Missing job={job} />}
+      <h2 class="visually-hidden">{t.job.files}</h2>
+      <ul class="files card">
+        {job.files.map((file) => (
+          <FileRow key={file.n} job={job} file={file} sending={sending} />
+        ))}
+      </ul>
+      {job.next && (
+        <button type="button" class="button center" onClick={() => setAll(true)}>
+          {t.job.showAll(job.files_total)}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function JobHead({ job }: { job: JobWithFiles }) {
+  const took = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : 0;
+  const facts = [
+    moment(job.created_at),
+    t.files(job.files_total),
+    bytes(job.size),
+    job.audio_seconds > 0 && t.job.sound(duration(job.audio_seconds)),
+    job.options.model,
+    took > 0 && t.job.took(duration(took)),
+    typeof job.cost === "number" && t.job.cost(`$${job.cost.toFixed(4)}`),
+  ];
+  const done = job.files.some((file) => file.state === "succeeded");
+  return (
+    <header class="head">
+      <IconLink href={paths.jobs} label={t.back} />
+      <div class="what">
+        <h1>{jobTitle(job)}</h1>
+        <p class="facts">{facts.filter(Boolean).join(" · ")}</p>
+      </div>
+      <div class="actions">{done && <DownloadAll job={job} />}</div>
+    </header>
+  );
+}
+
+export function IconLink({ href, label }: { href: string; label: string }) {
+  return (
+    <a class="icon-button" href={href} aria-label={label} title={label}>
+      <Icon shape="back" />
+    </a>
+  );
+}
+
+function DownloadAll({ job }: { job: JobWithFiles }) {
+  const [progress, setProgress] = useState<[number, number] | null>(null);
+  const save = async (formats: Format[]): Promise<void> => {
+    const name = jobTitle(job).replace(/[\\/:*?"<>|]/g, "_");
+    try {
+      await downloadMany(job.id, name, await everyFile(job), formats, (done, of) => setProgress([done, of]));
+    } finally {
+      setProgress(null);
+    }
+  };
+  if (progress) return <p class="hint">{t.job.zipping(...progress)}</p>;
+  return (
+    <Menu label={t.job.downloadAll} shape="down" text={t.job.downloadAll}>
+      {job.options.formats.length > 1 && (
+        <button type="button" onClick={() => attempt(save(job.options.formats))}>
+          {t.job.zipAll}
+        </button>
+      )}
+      {job.options.formats.map((format) => (
+        <button key={format} type="button" onClick={() => attempt(save([format]))}>
+          {t.job.zipOf(t.formats[format])}
+        </button>
+      ))}
+    </Menu>
+  );
+}
+
+function Overall({ job, sending }: { job: JobWithFiles; sending: Sending | undefined }) {
+  if (sending?.shares.size) return <Uploading job={job} sending={sending} />;
+  if (isFinal(job)) {
+    return (
+      <p>
+        <StateChip state={job.state} text={t.jobStates[job.state]} />
+      </p>
+    );
+  }
+  const left = job.seconds_left;
+  return (
+    <section class="overall card">
+      <div class="line">
+        <StateChip state={job.state} text={t.jobStates[job.state]} />
+        <span class="figure">{job.state === "running" && job.percent > 0 ? `${Math.round(job.percent)} %` : ""}</span>
+        <span class="left">{left !== null && t.job.left(duration(left))}</span>
+      </div>
+      <Bar percent={job.percent} label={t.job.progress} busy={job.state !== "awaiting_upload" && job.percent === 0} />
+    </section>
+  );
+}
+
+function Uploading({ job, sending }: { job: JobWithFiles; sending: Sending }) {
+  const sizes = new Map(job.files.map((file) => [file.n, file.size]));
+  let sent = job.size;
+  for (const [n, share] of sending.shares) sent -= (sizes.get(n) ?? 0) * (1 - share);
+  const percent = job.size ? (100 * sent) / job.size : 100;
+  const uploads = (act: (uploads: typeof import("../uploads")) => void): void => void import("../uploads").then(act);
+  return (
+    <section class="overall card">
+      <div class="line">
+        <StateChip
+          state="running"
+          text={sending.paused ? t.job.uploadPaused : t.job.uploading(`${Math.floor(percent)} %`)}
+        />
+        <span class="figure">
+          {bytes(sent)} / {bytes(job.size)}
+        </span>
+        {sending.failed.size > 0 ? (
+          <button type="button" class="button small" onClick={() => uploads(({ retry }) => retry(job.id))}>
+            {t.retry}
+          </button>
+        ) : (
+          <IconButton
+            shape={sending.paused ? "play" : "pause"}
+            label={sending.paused ? t.job.resume : t.job.pause}
+            onClick={() => uploads(({ pause, unpause }) => (sending.paused ? unpause : pause)(job.id))}
+          />
+        )}
+      </div>
+      <Bar percent={percent} label={t.job.progress} />
+    </section>
+  );
+}
+
+function Missing({ job }: { job: JobWithFiles }) {
+  const waiting = job.files_by_state.awaiting_upload ?? 0;
+  const files = useRef<HTMLInputElement>(null);
+  const folder = useRef<HTMLInputElement>(null);
+  if (!waiting || isFinal(job)) return null;
+  const chosen = async (event: Event): Promise<void> => {
+    const input = event.target as HTMLInputElement;
+    const missing = (await everyFile(job)).filter((file) => file.state === "awaiting_upload");
+    const { sendMissing } = await import("../uploads");
+    if (!sendMissing(job.id, missing, [...(input.files ?? [])])) tell(t.job.noneMatches, true);
+    input.value = "";
+  };
+  return (
+    <div class="notice">
+      <Icon shape="up" />
+      <p>{t.job.missing(waiting)}</p>
+      <input type="file" multiple hidden ref={files} onChange={(event) => attempt(chosen(event))} />
+      <input
+        type="file"
+        multiple
+        hidden
+        ref={(input) => {
+          folder.current = input;
+          input?.setAttribute("webkitdirectory", "");
+        }}
+        onChange={(event) => attempt(chosen(event))}
+      />
+      <button type="button" class="button small" onClick={() => files.current?.click()}>
+        {t.job.choose}
+      </button>
+      <button type="button" class="button small" onClick={() => folder.current?.click()}>
+        {t.job.chooseFolder}
+      </button>
+    </div>
+  );
+}
+
+function FileRow({ job, file, sending }: { job: JobWithFiles; file: MediaFile; sending: Sending | undefined }) {
+  const share = sending?.shares.get(file.n);
+  const uploading = file.state === "awaiting_upload" && share !== undefined;
+  const done = file.state === "succeeded";
+  const facts = [
+    file.audio_seconds > 0 ? duration(file.audio_seconds) : bytes(file.size),
+    file.language && file.audio_seconds > 0 && language(file.language),
+  ].filter(Boolean);
+  const name = (
+    <>
+      <span class="folder">{folderOf(file.path)}</span>
+      {baseName(file.path)}
+    </>
+  );
+  return (
+    <li class="file" data-state={file.state}>
+      <div class="what">
+        {done ? (
+          <a class="title" href={paths.file(job.id, file.n)}>
+            {name}
+          </a>
+        ) : (
+          <span class="title">{name}</span>
+        )}
+        <p class="facts">{facts.join(" · ")}</p>
+        {file.error && <p class="problem">{file.error.message}</p>}
+        {sending?.failed.has(file.n) && <p class="problem">{t.job.uploadFailed}</p>}
+        {file.warnings.map((warning) => (
+          <p key={warning} class="warning">
+            {warning}
+          </p>
+        ))}
+      </div>
+      <div class="state">
+        {uploading ? (
+          <StateChip state="running" text={t.job.uploading(`${Math.floor(share * 100)} %`)} />
+        ) : (
+          <StateChip state={file.state} text={t.fileStates[file.state]} />
+        )}
+      </div>
+      <div class="actions">
+        {done && (
+          <Menu label={t.job.downloadFile(file.path)} shape="down">
+            {job.options.formats.map((format) => (
+              <button key={format} type="button" onClick={() => attempt(downloadOne(job.id, file.n, format))}>
+                {t.formats[format]}
+              </button>
+            ))}
+          </Menu>
+        )}
+      </div>
+      {(uploading || file.state === "transcribing" || file.state === "preparing") && (
+        <Bar
+          percent={uploading ? share * 100 : file.percent}
+          label={t.job.fileProgress(file.path)}
+          busy={!uploading && file.percent === 0}
+        />
+      )}
+    </li>
+  );
+}

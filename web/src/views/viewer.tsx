@@ -1,0 +1,289 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { api, fetched, Problem } from "../api";
+import { downloadOne } from "../downloads";
+import { baseName, clock, folderOf, language } from "../format";
+import { attempt, Dialog, Failure, IconButton, Menu, useTitle } from "../parts";
+import { paths } from "../routes";
+import { t } from "../texts";
+import type { Job, MediaFile, Transcript } from "../types";
+import { Pane } from "../viewer/pane";
+import { IconLink } from "./job";
+import "../styles/viewer.css";
+
+const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5];
+const JUMP = 5;
+
+interface Opened {
+  job: Job;
+  file: MediaFile;
+  transcript: Transcript;
+  captions: string | null;
+}
+
+async function open(id: string, n: number): Promise<Opened> {
+  const job = await api.job(id);
+  const file = job.files.find((file) => file.n === n) ?? (await api.files(id, String(n - 1))).files[0];
+  if (!file || file.n !== n) throw new Problem(404, t.job.gone);
+  if (file.state !== "succeeded") throw new Problem(409, file.error?.message ?? t.viewer.notDone);
+  if (!file.transcripts.json) throw new Problem(409, t.viewer.noJson);
+  const text = (format: "json" | "vtt") => api.transcriptUrl(id, n, format).then(fetched);
+  const [transcript, captions] = await Promise.all([
+    text("json").then((answer) => answer.json() as Promise<Transcript>),
+    file.transcripts.vtt ? text("vtt").then((answer) => answer.blob()) : null,
+  ]);
+  return { job, file, transcript, captions: captions && URL.createObjectURL(captions) };
+}
+
+export function FileView({ job, n, at }: { job: string; n: number; at: number | null }) {
+  const [opened, setOpened] = useState<Opened | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  useEffect(() => {
+    open(job, n).then(setOpened, (error: Error) => setProblem(error.message));
+  }, []);
+  useEffect(() => () => void (opened?.captions && URL.revokeObjectURL(opened.captions)), [opened]);
+  useTitle(opened ? baseName(opened.file.path) : t.viewer.title);
+  if (problem) {
+    return (
+      <div class="column">
+        <header class="head">
+          <IconLink href={paths.job(job)} label={t.back} />
+        </header>
+        <Failure message={problem} />
+      </div>
+    );
+  }
+  return opened ? <Viewer {...opened} at={at} /> : <p class="loading">{t.loading}</p>;
+}
+
+function Viewer({ job, file, transcript, captions, at }: Opened & { at: number | null }) {
+  const player = useRef<HTMLVideoElement>(null);
+  const text = useRef<HTMLDivElement>(null);
+  const search = useRef<HTMLInputElement>(null);
+  const [keys, setKeys] = useState(false);
+  const seek = (second: number): void => {
+    if (player.current) player.current.currentTime = second;
+    pane.setTime(second);
+  };
+  const pane = useMemo(() => new Pane(seek), []);
+  const words = useMemo(
+    () => transcript.segments.reduce((sum, { text }) => sum + (text.match(/\S+/g)?.length ?? 0), 0),
+    [transcript],
+  );
+
+  useEffect(() => {
+    pane.show(transcript.segments);
+    text.current?.append(pane.list);
+    if (at !== null) seek(at);
+    return () => pane.close();
+  }, []);
+  useEffect(() => {
+    const key = (event: KeyboardEvent): void => shortcut(event, player.current, pane, search.current, seek, setKeys);
+    document.addEventListener("keydown", key);
+    return () => document.removeEventListener("keydown", key);
+  }, []);
+
+  const facts = [clock(transcript.duration), t.viewer.words(words), language(transcript.language), transcript.model];
+  return (
+    <div class="viewer">
+      <header class="head">
+        <IconLink href={paths.job(job.id)} label={t.back} />
+        <div class="what">
+          <h1>
+            <span class="folder">{folderOf(file.path)}</span>
+            {baseName(file.path)}
+          </h1>
+          <p class="facts">{facts.join(" · ")}</p>
+        </div>
+        <div class="actions">
+          <IconButton shape="keyboard" label={t.viewer.keys} onClick={() => setKeys(true)} />
+          <Menu label={t.job.download} shape="down" text={t.job.download}>
+            {job.options.formats.map((format) => (
+              <button key={format} type="button" onClick={() => attempt(downloadOne(job.id, file.n, format))}>
+                {t.formats[format]}
+              </button>
+            ))}
+          </Menu>
+        </div>
+      </header>
+      <aside>
+        <Player job={job.id} n={file.n} captions={captions} language={transcript.language} player={player} pane={pane} at={at} />
+        <Tools pane={pane} player={player} search={search} />
+      </aside>
+      <section class="card text" aria-label={t.viewer.title} ref={text} lang={transcript.language}>
+        {!transcript.segments.length && <p class="hint">{t.viewer.empty}</p>}
+      </section>
+      <Dialog title={t.viewer.keys} open={keys} onClose={() => setKeys(false)}>
+        <dl class="shortcuts">
+          {t.viewer.shortcuts.map(([key, what]) => (
+            <div key={key}>
+              <dt>{key}</dt>
+              <dd>{what}</dd>
+            </div>
+          ))}
+        </dl>
+      </Dialog>
+    </div>
+  );
+}
+
+function Player(props: {
+  job: string;
+  n: number;
+  captions: string | null;
+  language: string;
+  player: { current: HTMLVideoElement | null };
+  pane: Pane;
+  at: number | null;
+}) {
+  const [source, setSource] = useState<string | null>(null);
+  const [failed, setFailed] = useState<string | null>(null);
+  const [sound, setSound] = useState(false);
+  useEffect(() => {
+    api.mediaUrl(props.job, props.n).then(setSource, () => setFailed(t.viewer.mediaGone));
+  }, []);
+  useEffect(() => {
+    const video = props.player.current;
+    if (!video) return;
+    let frame = 0;
+    const tick = (): void => {
+      props.pane.setTime(video.currentTime);
+      if (!video.paused) frame = requestAnimationFrame(tick);
+    };
+    const moved = (): void => {
+      cancelAnimationFrame(frame);
+      tick();
+    };
+    for (const kind of ["play", "seeked", "pause"]) video.addEventListener(kind, moved);
+    return () => cancelAnimationFrame(frame);
+  }, [source]);
+  if (failed) return <p class="hint">{failed}</p>;
+  return (
+    <video
+      ref={props.player}
+      class={sound ? "sound" : ""}
+      src={source ?? undefined}
+      controls
+      playsInline
+      preload="metadata"
+      aria-label={t.viewer.player}
+      onLoadedMetadata={(event) => {
+        setSound(event.currentTarget.videoWidth === 0);
+        if (props.at !== null) event.currentTarget.currentTime = props.at;
+      }}
+      onError={() => source && setFailed(t.viewer.unplayable)}
+    >
+      {props.captions && (
+        <track kind="captions" label={t.viewer.captions} srclang={props.language} src={props.captions} default />
+      )}
+    </video>
+  );
+}
+
+function Tools({ pane, player, search }: {
+  pane: Pane;
+  player: { current: HTMLVideoElement | null };
+  search: { current: HTMLInputElement | null };
+}) {
+  const [hits, setHits] = useState<{ at: number; of: number } | null>(null);
+  const step = (by: 1 | -1): void => setHits((before) => before && { ...before, at: pane.step(by) });
+  return (
+    <div class="tools">
+      <search class="find">
+        <input
+          type="search"
+          ref={search}
+          placeholder={t.viewer.searchPlaceholder}
+          aria-label={t.viewer.searchPlaceholder}
+          onInput={(event) => {
+            const of = pane.search(event.currentTarget.value);
+            setHits(event.currentTarget.value.trim() ? { at: of ? pane.step(1) : 0, of } : null);
+          }}
+          onKeyDown={(event) => {
+            if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
+            if (event.key === "Escape") event.currentTarget.blur();
+          }}
+        />
+        <span class="figure" role="status">
+          {hits && t.viewer.hits(hits.at, hits.of)}
+        </span>
+        <IconButton shape="chevronUp" label={t.viewer.previous} disabled={!hits?.of} onClick={() => step(-1)} />
+        <IconButton shape="chevron" label={t.viewer.next} disabled={!hits?.of} onClick={() => step(1)} />
+      </search>
+      <div class="switches">
+        <label>
+          <span>{t.viewer.speed}</span>
+          <select
+            id="speed"
+            onChange={(event) => {
+              if (player.current) player.current.playbackRate = Number(event.currentTarget.value);
+            }}
+          >
+            {SPEEDS.map((speed) => (
+              <option key={speed} value={speed} selected={speed === 1}>
+                {speed} ×
+              </option>
+            ))}
+          </select>
+        </label>
+        <label class="check">
+          <input
+            type="checkbox"
+            defaultChecked
+            onChange={(event) => {
+              pane.follow = event.currentTarget.checked;
+            }}
+          />
+          <span>{t.viewer.follow}</span>
+        </label>
+        <label class="check">
+          <input type="checkbox" defaultChecked onChange={(event) => pane.mark(event.currentTarget.checked)} />
+          <span>{t.viewer.uncertain}</span>
+        </label>
+      </div>
+    </div>
+  );
+}
+
+function shortcut(
+  event: KeyboardEvent,
+  video: HTMLVideoElement | null,
+  pane: Pane,
+  search: HTMLInputElement | null,
+  seek: (second: number) => void,
+  help: (open: boolean) => void,
+): void {
+  const target = event.target as HTMLElement;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (target.closest("input, select, textarea, [contenteditable], dialog")) return;
+  if (event.key === " " && target.closest("button, a, summary, video")) return;
+  const jump = (by: number): void => {
+    if (video) seek(Math.max(0, video.currentTime + by));
+  };
+  const speed = (by: number): void => {
+    const select = document.getElementById("speed") as HTMLSelectElement;
+    select.selectedIndex = Math.min(SPEEDS.length - 1, Math.max(0, select.selectedIndex + by));
+    select.dispatchEvent(new Event("change"));
+  };
+  const passage = (by: number): void => {
+    const start = pane.neighbour(by);
+    if (start !== null) seek(start);
+  };
+  const actions: Record<string, () => void> = {
+    " ": () => void (video?.paused ? video.play() : video?.pause()),
+    ArrowLeft: () => jump(-JUMP),
+    ArrowRight: () => jump(JUMP),
+    j: () => jump(-JUMP),
+    l: () => jump(JUMP),
+    ArrowUp: () => passage(-1),
+    ArrowDown: () => passage(1),
+    "<": () => speed(-1),
+    ">": () => speed(1),
+    "/": () => search?.focus(),
+    "?": () => help(true),
+  };
+  actions["k"] = actions[" "]!;
+  const act = actions[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+}
