@@ -13,7 +13,7 @@ DEV := .venv/.dev
 PAGE := chalicelib/static/index.html
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*')
 
-.PHONY: help setup page screenshots demo serve test check format lock clean
+.PHONY: help setup page screenshots demo serve test bench-preparing check format lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -62,6 +62,9 @@ serve: setup page ## Run the service until stopped (HOST, PORT, DATA, MODEL)
 test: $(DEV) page ## Run all tests
 	@$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
 	@$(BIN)/python -m pytest -m alone
+
+bench-preparing: $(DEV) setup ## Memory and disk that preparing a file of ten hours takes
+	@$(BIN)/python -m bench.preparing
 
 check: $(DEV) ## Lint and types
 	@$(BIN)/ruff check .

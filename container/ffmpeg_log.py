@@ -80,9 +80,10 @@ class Log:
         """How many sound tracks the file has, and the number of the one that was decoded, from 0."""
         inputs = itertools.takewhile(lambda line: not line.startswith("[info] Output #0"), self._lines)
         pattern = re.compile(r"^\[info\] +Stream #0:(\d+)\b.*?: Audio: ")
-        audio = [found[1] for line in inputs if (found := pattern.match(line))]
+        # A stream that several programs of a transport stream share is listed with each of them.
+        audio = sorted({int(found[1]) for line in inputs if (found := pattern.match(line))})
         chosen = self._find(r"^\[info\] +Stream #0:(\d+) -> #0:0 ")
-        return len(audio), audio.index(chosen[1]) if chosen and chosen[1] in audio else 0
+        return len(audio), audio.index(int(chosen[1])) if chosen and int(chosen[1]) in audio else 0
 
     def duration(self) -> float | None:
         """Seconds of the whole media as the container states them."""
@@ -90,12 +91,12 @@ class Log:
         return int(stated[1]) * 3600 + int(stated[2]) * 60 + float(stated[3]) if stated else None
 
     def damaged(self, seconds: float, exit_code: int) -> bool:
-        """Whether sound is missing: it is clearly shorter than stated, and not just shorter than the pictures."""
+        """Whether sound is missing: it is clearly shorter than stated, and not just shorter than what else is there."""
         if exit_code or self._complaint("partial file|ended prematurely|Truncat|corrupt input packet"):
             return True
         stated = self.duration() or 0.0
-        certain = self._errors > 0 or not self._find(r"^\[info\] +Stream #0:\d+.*: Video: ")
-        return certain and seconds < stated - max(1.0, 0.01 * stated)
+        alone = self.tracks()[0] == 1 and not self._find(r"^\[info\] +Stream #0:\d+.*: Video: ")
+        return (self._errors > 0 or alone) and seconds < stated - max(1.0, 0.01 * stated)
 
     def failure(self, *, heard: bool) -> MediaError | None:
         """The error that the log amounts to, if there is one."""

@@ -56,11 +56,6 @@ def figure(request: pytest.FixtureRequest) -> Figure:
     return lambda text: request.node.user_properties.append(("measured", text))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test comes first, so that nothing waits for it at the end."""
-    items.sort(key=lambda item: item.name != "test_preparing_ten_hours")
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reports in terminalreporter.stats.values():
         for report in reports:

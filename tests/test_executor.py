@@ -108,6 +108,34 @@ def test_a_database_that_is_not_to_be_had_is_waited_for(service: Live, jfk: Path
     assert job["files_by_state"] == {"succeeded": 6}
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of one GB."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1G", "tmpfs", mount]).returncode:
+        pytest.skip("mounting a disk needs root")
+    yield mount
+    subprocess.run(["umount", "-l", mount], check=True)
+
+
+def test_a_full_disk_is_waited_for(small_disk: Path, models_dir: Path, jfk: Path) -> None:
+    def resize(megabytes: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={megabytes}M", small_disk], check=True)
+
+    with live(small_disk / "data", models_dir) as service:
+        id = service.submit({f"{n}.wav": jfk for n in range(12)}, formats=["txt"])
+        service.wait(id, lambda job: job["percent"] > 0)
+        resize(100)
+        deadline = time.monotonic() + 60
+        while "Trouble: DiskFull" not in service.log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert service.job(id)["state"] == "running"
+        resize(1000)
+        assert service.wait(id)["files_by_state"] == {"succeeded": 12}
+
+
 def test_an_upload_whose_event_was_lost_is_caught_up_at_the_start(tmp_path: Path, models_dir: Path, jfk: Path) -> None:
     """As after kill -9 between storing the last byte and taking note of it."""
     with live(tmp_path / "data", models_dir) as service, service.http as http:

@@ -103,6 +103,27 @@ class TestWhatCanBeRead:
         assert not np.any(sound(path, findings, track=0))
         assert findings == Findings(warnings=[], tracks=2, track=0)
 
+    def test_a_track_that_two_programs_share_is_one(self, folder: Path) -> None:
+        programs = ["-map", "0", "-program", "title=a:st=0", "-program", "title=b:st=0"]
+        findings = Findings()
+        sound(make(folder / "programs.ts", *TONE, *programs), findings)
+        assert findings == Findings(warnings=[], tracks=1, track=0)
+
+    def test_a_track_shorter_than_the_others_is_whole(self, folder: Path) -> None:
+        longer = ["-f", "lavfi", "-i", "sine=duration=20"]
+        path = make(folder / "lengths.mka", *TONE, *longer, "-map", "0", "-map", "1", "-c:a", "pcm_s16le")
+        findings = Findings()
+        assert len(sound(path, findings, track=0)) / RATE == pytest.approx(4, abs=0.1)
+        assert findings == Findings(warnings=[], tracks=2, track=0)
+
+    def test_many_chapters_do_not_hide_the_tracks(self, folder: Path) -> None:
+        chapters = "[CHAPTER]\nTIMEBASE=1/1000\nSTART={0}\nEND={1}\ntitle=Chapter {0}\n"
+        (folder / "chapters.txt").write_text(";FFMETADATA1\n" + "".join(chapters.format(n, n + 1) for n in range(3000)))
+        maps = ["-i", str(folder / "chapters.txt"), "-map", "0", "-map", "0", "-map_chapters", "1"]
+        findings = Findings()
+        sound(make(folder / "chapters.mka", *TONE, *maps, "-c:a", "pcm_s16le"), findings)
+        assert findings == Findings(warnings=[], tracks=2, track=0)
+
     @pytest.mark.parametrize(
         ("channels", "expected"),
         [("c0=c0|c1=c0", 1.0), ("c0=c0|c1=0*c0", 0.5), ("c0=c0|c1=-1*c0", 1.0), ("c0=0.8*c0|c1=-1*c0", 0.9)],
