@@ -8,7 +8,7 @@ from typing import Any
 
 from chalice.app import AuthRequest, AuthResponse, Chalice, CloudWatchEvent, Request, Response, S3Event
 
-from chalicelib import errors, inbox, keys, page, platform
+from chalicelib import editing, errors, inbox, keys, page, platform
 from chalicelib.aws.events import objects_created
 from chalicelib.errors import Problem
 
@@ -103,6 +103,21 @@ def renew_upload(job_id: str, n: str) -> Any:
 @route("/jobs/{job_id}/files/{n}/transcript", authorizer=bearer)
 def get_transcript(job_id: str, n: str) -> Any:
     return _found(platform.service().transcript_url(_owner(), job_id, n, _query("format")))
+
+
+@route("/jobs/{job_id}/files/{n}/transcript", "PUT", authorizer=bearer)
+def edit_transcript(job_id: str, n: str) -> Any:
+    return editing.edit(platform.service(), _owner(), job_id, n, _request().raw_body)
+
+
+@route("/jobs/{job_id}/files/{n}/versions", authorizer=bearer)
+def list_versions(job_id: str, n: str) -> Any:
+    return editing.versions(platform.service(), _owner(), job_id, n)
+
+
+@route("/jobs/{job_id}/files/{n}/versions/{version}", authorizer=bearer)
+def get_version(job_id: str, n: str, version: str) -> Any:
+    return _found(editing.version_url(platform.service(), _owner(), job_id, n, version))
 
 
 @route("/jobs/{job_id}/files/{n}/media", authorizer=bearer)

@@ -22,6 +22,14 @@ def is_job_id(text: str) -> bool:
     return len(text) == 26 and all(character in ALPHABET for character in text)
 
 
+def time_of(id: str) -> float:
+    """When an id was made, in seconds since 1970."""
+    milliseconds = 0
+    for character in id[:10]:
+        milliseconds = milliseconds << 5 | ALPHABET.index(character)
+    return milliseconds / 1000
+
+
 def _ulid(time: float, tail: int) -> str:
     number = round(time * 1000) << 80 | tail
     return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

@@ -4,6 +4,8 @@ UPLOADS = "uploads/"
 INBOX = "inbox/"
 TRANSCRIPTS = "transcripts/"
 WORK = "work/"
+VERSIONS = "versions/"
+ORIGINAL = "original"
 DONE = "done.txt"
 
 
@@ -34,6 +36,16 @@ def parse_done(key: str) -> str | None:
 
 def transcript(job: str, output: str, format: str) -> str:
     return f"{TRANSCRIPTS}{job}/{output}.{format}"
+
+
+def versions(job: str, file: int) -> str:
+    """The prefix of all versions of a file's transcript."""
+    return f"{VERSIONS}{job}/{file}/"
+
+
+def version(job: str, file: int, id: str) -> str:
+    """A `Transcript` as JSON: `ORIGINAL`, or what somebody made of it."""
+    return f"{versions(job, file)}{id}.json"
 
 
 def work(job: str) -> str:

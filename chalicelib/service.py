@@ -104,6 +104,16 @@ class Service:
             raise conflict("This file has been uploaded already.")
         return self._upload(file)
 
+    def transcribed(self, owner: str, job_id: str, n: str) -> tuple[Job, MediaFile]:
+        """A file that has a transcript, and its job. Raises Problem."""
+        job = self._job(owner, job_id)
+        file = self._file(job, n)
+        if file.state == FileState.FAILED:
+            raise conflict(f"This file has no transcript: {file.error.message if file.error else 'it failed.'}")
+        if file.state != FileState.SUCCEEDED:
+            raise conflict("This file is not transcribed yet. Ask again when its state is 'succeeded'.")
+        return job, file
+
     def transcript_url(self, owner: str, job_id: str, n: str, format: str | None) -> str:
         """Where a transcript can be downloaded for a while."""
         job = self._job(owner, job_id)
@@ -111,11 +121,7 @@ class Service:
             raise wrong_fields(
                 field_error("format", f"must be one of the job's formats: {', '.join(job.options.formats)}")
             )
-        file = self._file(job, n)
-        if file.state == FileState.FAILED:
-            raise conflict(f"This file has no transcript: {file.error.message if file.error else 'it failed.'}")
-        if file.state != FileState.SUCCEEDED:
-            raise conflict("This file is not transcribed yet. Ask again when its state is 'succeeded'.")
+        _, file = self.transcribed(owner, job_id, n)
         name = f"{PurePosixPath(file.output).name}.{format}"
         return self.objects.presign_get(keys.transcript(job.id, file.output, format), self.settings.url_seconds, name)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 
-from container.transcript import Chunk, Segment, Span, Word
+from chalicelib.transcript import Chunk, Segment, Span, Word
 
 HALF_WORD = 0.12
 """Seconds before its end at which a word is certainly spoken."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from container.transcript import Chunk, Span
+from chalicelib.transcript import Chunk, Span
 from container.vad import FRAME_SECONDS, Activity
 
 LIMIT = 29.0

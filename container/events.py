@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from container.transcript import Batch
+from chalicelib.transcript import Batch
 
 
 class Cause(BaseModel):

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws import platform
 from chalicelib.aws.environment import Environment, SettingError, require
+from chalicelib.transcript import Batch, BatchChunk
 from container import catalogue
 from container.events import (
     BatchEvent,
@@ -23,7 +24,6 @@ from container.events import (
 from container.items import Items
 from container.lanes import Lanes
 from container.steps import Steps
-from container.transcript import Batch, BatchChunk
 from container.vad import SpeechDetector
 from container.whole import Whole
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from chalicelib.formats import render
 from chalicelib.jobs import Format
 from container.events import Item
-from container.formats import render
 from container.media import MediaError
 from container.steps import OutOfTime
 from container.whole import Whole

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
+from chalicelib.transcript import BatchChunk
 from container import catalogue
 from container.layout import Layout, layout
 from container.packing import pack
 from container.recogniser import Recogniser, Shelf
-from container.transcript import BatchChunk
 
 Result = TypeVar("Result")
 

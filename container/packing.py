@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from container.transcript import Batch, BatchChunk
+from chalicelib.transcript import Batch, BatchChunk
 
 # A batch travels as one item of a Step Functions map, of at most 256 KiB of JSON; a chunk takes about 60 bytes of it.
 MAX_CHUNKS = 2000

@@ -9,12 +9,12 @@ import _pywhispercpp as whisper
 import numpy as np
 from numpy.typing import NDArray
 
+from chalicelib.transcript import Chunk, Segment, Span
 from container import ggml
 from container.alignment import Token, complete, segments, without_echoes
 from container.binary import MalformedFile, Reader
 from container.catalogue import ModelError
 from container.loudness import level, raised
-from container.transcript import Chunk, Segment, Span
 
 RATE = 16_000
 

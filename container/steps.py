@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from chalicelib import keys, languages
+from chalicelib.formats import store
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Task
 from chalicelib.ports import ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
+from chalicelib.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
+from chalicelib.wording import tidied
 from container import media
 from container.cutting import cut
-from container.formats import render
 from container.media import Findings, MediaError
 from container.packing import pack
 from container.recogniser import Recogniser
 from container.stitching import stitch
-from container.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
 from container.vad import Activity, SpeechDetector
 
 logger = logging.getLogger(__name__)
@@ -159,11 +160,10 @@ class Steps:
             model=_model(job),
             task=job.options.task,
             duration=audio.duration,
-            segments=stitch([SEGMENTS.validate_json(result) for result in stored]),
+            segments=tidied(stitch([SEGMENTS.validate_json(result) for result in stored])),
         )
-        for format in sorted(job.options.formats, key="json".__eq__):
-            text = render(transcript, format, job.options.word_timestamps)
-            self.objects.put(keys.transcript(job_id, file.output, format), text)
+        self.objects.put(keys.version(job_id, n, keys.ORIGINAL), transcript.model_dump_json().encode())
+        store(self.objects, job, file, transcript)
         self.records.move_file(file, FileState.SUCCEEDED, {"speech_seconds_done": audio.speech_seconds})
 
     def finish(self, job_id: str) -> None:

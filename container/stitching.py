@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
-from container.transcript import Segment
-from container.wording import ends_sentence, joined, slices, tidied
+from chalicelib.transcript import Segment
+from chalicelib.wording import ends_sentence, joined, slices, tidied
 
 # A pause shorter than this, in seconds, is no reason to end a segment.
 RUNNING_SPEECH = 0.3

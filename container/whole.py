@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from chalicelib.transcript import BatchChunk, Chunk, Segment, Transcript
 from container import media
 from container.cutting import cut
 from container.lanes import Lanes
 from container.steps import MARGIN, OutOfTime
 from container.stitching import stitch
-from container.transcript import BatchChunk, Chunk, Segment, Transcript
 from container.vad import SpeechDetector
 
 

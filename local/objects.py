@@ -17,7 +17,7 @@ from chalicelib import keys
 from chalicelib.ports import ObjectMissing, Upload
 from local.signing import Signer
 
-KINDS = (keys.UPLOADS, keys.TRANSCRIPTS, keys.WORK)
+KINDS = (keys.UPLOADS, keys.TRANSCRIPTS, keys.VERSIONS, keys.WORK)
 TEMPORARY = "tmp"
 # The records and the work files of running jobs need room as well.
 RESERVED_BYTES = 256 * 2**20

@@ -4,7 +4,7 @@ from itertools import accumulate
 
 from hypothesis import strategies as st
 
-from container.transcript import Segment, Word
+from chalicelib.transcript import Segment, Word
 
 
 def spoken(text: str, start: float = 0.0, word_seconds: float = 0.3, space: str = " ") -> Segment:

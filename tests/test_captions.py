@@ -3,10 +3,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 
-from container.captions import Caption, captions
+from chalicelib.captions import Caption, captions
+from chalicelib.transcript import Segment, Word
+from chalicelib.wording import width
 from container.stitching import stitch
-from container.transcript import Segment, Word
-from container.wording import width
 from tests.spoken import ANYTHING, CHINESE, SPEECH, spoken
 
 

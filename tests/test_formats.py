@@ -9,10 +9,10 @@ import pytest
 import webvtt
 from hypothesis import given
 
+from chalicelib.formats import clock, render
 from chalicelib.jobs import Format
-from container.formats import clock, render
+from chalicelib.transcript import Segment, Transcript
 from container.stitching import stitch
-from container.transcript import Segment, Transcript
 from tests.spoken import ANYTHING, CHINESE, SPEECH, spoken
 
 SPOKEN = [

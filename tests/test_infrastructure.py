@@ -152,7 +152,7 @@ def test_roles() -> None:
         "StepsRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "Work", "WriteTranscripts"],
         "TranscribeRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "WorkAndTexts"],
         "StateMachineRole": ["Children", "Functions", "Lists", "LogDelivery", "StopChildren", "Traces"],
-        "ApiRole": ["Logs", "MissingObjects", "Records", "SignDownloads", "SignUploads", "Traces"],
+        "ApiRole": ["Logs", "MissingObjects", "Records", "SignDownloads", "SignUploads", "Traces", "WriteVersions"],
         "EventsRole": ["DropInFolders", "Logs", "MissingObjectsAndFolders", "Records", "Start", "Traces"],
     }
     assert statements("TranscribeRole")["Records"]["Action"] == ["dynamodb:GetItem", "dynamodb:UpdateItem"]

@@ -16,10 +16,10 @@ from webvtt.models import Timestamp
 
 from bench import preparing
 from bench.preparing import PARTS, looped
+from chalicelib.transcript import Chunk
 from container import catalogue, media
 from container.cutting import cut
 from container.recogniser import Recogniser
-from container.transcript import Chunk
 from container.vad import SpeechDetector
 from local.layout import this_machine
 from tests.conftest import Figure

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.transcript import Batch, BatchChunk
 from container.packing import MAX_CHUNKS, pack
-from container.transcript import Batch, BatchChunk
 
 
 def chunks_of(*files: list[float]) -> list[BatchChunk]:

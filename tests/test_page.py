@@ -218,6 +218,38 @@ def test_video_dropped_becomes_text_that_leads_to_its_second(tab: Any, service: 
     assert serious(tab) == []
 
 
+@in_a_browser
+def test_a_correction_is_saved_downloaded_and_reverted(tab: Any, service: Live, jfk_video: Path) -> None:
+    job = service.submit({"week1/inaugural.mp4": jfk_video})
+    service.wait(job)
+    tab.goto(f"{service.environment['TRANSCRIBE_SERVER']}/#/jobs/{job}/files/0")
+    tab.click("button:has-text('Edit')")
+    passage = tab.locator(".passage p >> nth=0")
+    passage.fill("And so my fellow Martians ask not what your country can do for you")
+    tab.fill(".times input >> nth=0", "0:00.20")
+    tab.fill("[type=search]", "country")
+    tab.fill("[placeholder='Replace with']", "planet")
+    tab.click("text=All >> nth=-1")
+    tab.wait_for_selector("text=2 places replaced.")
+    passage.click()
+    shoot(tab, "editor")
+    assert serious(tab) == []
+    tab.click("button:has-text('Save')")
+    tab.wait_for_selector("text=Saved.")
+    with tab.expect_download() as download:
+        tab.click("summary:has-text('Download')")
+        tab.click("text=Subtitles (SRT)")
+    subtitles = Path(download.value.path()).read_text()
+    assert "00:00:00,200 -->" in subtitles
+    assert "Martians" in subtitles
+    assert subtitles.count("planet") == 2
+    tab.click("summary[title=Versions]")
+    tab.click("text=Restore: Original")
+    tab.wait_for_selector("text=Restored")
+    tab.wait_for_selector(".passage:has-text('Americans')")
+    assert "Americans" in service.transcript(job, 0, "srt")
+
+
 def spoken(service: Live) -> dict[str, float]:
     """When each word of the newest job's first file begins, where it first occurs."""
     with service.http as http:
@@ -259,7 +291,7 @@ def test_reload_in_mid_upload_resumes(tab: Any, jfk_video: Path) -> None:
 def test_three_hours_scroll_smoothly(tab: Any, service: Live, jfk_video: Path, figure: Figure) -> None:
     job = service.submit({"long.mp4": jfk_video})
     service.wait(job)
-    path = service.data / "objects" / "transcripts" / job / "long.json"
+    path = service.data / "objects" / "versions" / job / "0" / "original.json"
     path.write_text(json.dumps(long_transcript(words=30_000, seconds=3 * 3600)))
     tab.goto(f"{service.environment['TRANSCRIBE_SERVER']}/#/jobs/{job}/files/0")
     tab.wait_for_selector(".passage >> nth=2499", state="attached")

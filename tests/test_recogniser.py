@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from chalicelib.languages import CODES
+from chalicelib.transcript import Chunk, Segment, Span, Word
 from container import weights
 from container.alignment import Token, complete, segments, without_echoes
 from container.catalogue import ModelError
 from container.cutting import cut
 from container.media import decode
 from container.recogniser import Recogniser
-from container.transcript import Chunk, Segment, Span, Word
 from container.vad import SpeechDetector
 from tests.media_files import ffmpeg
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from chalicelib.transcript import Chunk
 from container import weights
 from container.cutting import LIMIT, LONGEST_PAUSE, PADDING, cut, speech_spans
-from container.transcript import Chunk
 from container.vad import FRAME_SECONDS, Activity, SpeechDetector
 
 RATE = 16_000

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.transcript import Segment, Word
 from container.stitching import stitch
-from container.transcript import Segment, Word
 from tests.spoken import ANYTHING, CHINESE, SPEECH, spoken
 
 

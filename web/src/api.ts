@@ -2,7 +2,7 @@
 
 import { signOut, token } from "./session";
 import { t } from "./texts";
-import type { Format, Health, Job, JobWithFiles, MediaFile, Options, Upload } from "./types";
+import type { EditedSegment, Format, Health, Job, JobWithFiles, MediaFile, Options, Upload, Version } from "./types";
 
 const BASE = new URL(".", location.href);
 
@@ -76,6 +76,12 @@ export const api = {
   upload: (job: string, n: number) => call<Upload>("POST", `${file(job, n)}/upload`),
   transcriptUrl: (job: string, n: number, format: Format) =>
     call<{ url: string }>("GET", `${file(job, n)}/transcript?format=${format}`).then(near),
+  versions: (job: string, n: number) =>
+    call<{ versions: Version[] }>("GET", `${file(job, n)}/versions`).then(({ versions }) => versions),
+  versionUrl: (job: string, n: number, version: string) =>
+    call<{ url: string }>("GET", `${file(job, n)}/versions/${version}`).then(near),
+  edit: (job: string, n: number, edit: { replaces: string; base?: string; segments?: EditedSegment[] }) =>
+    call<{ versions: Version[] }>("PUT", `${file(job, n)}/transcript`, edit),
   mediaUrl: (job: string, n: number) => call<{ url: string }>("GET", `${file(job, n)}/media`).then(near),
 };
 

@@ -10,7 +10,21 @@ export type Route =
 
 export const route = signal<Route>(parse(location.hash));
 
+let stay: (() => boolean) | null = null;
+let before = location.hash;
+
+/** While `ask` says so, one stays where one is. */
+export function guard(ask: (() => boolean) | null): void {
+  stay = ask;
+}
+
 addEventListener("hashchange", () => {
+  if (location.hash === before) return;
+  if (stay?.()) {
+    location.hash = before;
+    return;
+  }
+  before = location.hash;
   route.value = parse(location.hash);
 });
 

@@ -77,6 +77,19 @@ export interface Segment {
   words?: Word[];
 }
 
+export interface Version {
+  id: string;
+  created_at: string | null;
+}
+
+/** A segment of the base version, changed where fields are given. */
+export interface EditedSegment {
+  id: number;
+  text?: string;
+  start?: number;
+  end?: number;
+}
+
 export interface Transcript {
   language: string;
   model: string;

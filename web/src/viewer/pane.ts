@@ -1,9 +1,9 @@
 // The text of a transcript, in plain DOM: one text node a passage, so that hours of speech scroll as one page does.
 // Words are marked by highlights (CSS Custom Highlight API), which leave the DOM as it is.
 
-import { clock } from "../format";
+import { clock, exactClock, parseClock } from "../format";
 import { t } from "../texts";
-import type { Segment } from "../types";
+import type { EditedSegment, Segment } from "../types";
 
 const UNCERTAIN = 0.5;
 const AHEAD = "600px";
@@ -30,8 +30,14 @@ class Passage {
   readonly time = document.createElement("button");
   readonly text = document.createElement("p");
   #words: PlacedWord[] | null = null;
+  readonly #original: Segment;
 
-  constructor(readonly segment: Segment) {
+  /** `id` is its number in the version that is shown. */
+  constructor(
+    readonly id: number,
+    public segment: Segment,
+  ) {
+    this.#original = segment;
     this.item.className = "passage";
     this.time.type = "button";
     this.time.className = "time";
@@ -46,6 +52,24 @@ class Passage {
   get words(): PlacedWord[] {
     this.#words ??= placed(this.segment);
     return this.#words;
+  }
+
+  change(to: Partial<Segment>): void {
+    this.segment = { ...this.segment, ...to };
+    this.#words = null;
+    this.time.textContent = clock(this.segment.start);
+    if (to.text !== undefined && this.text.textContent !== to.text) this.text.textContent = to.text;
+  }
+
+  /** What has been changed since it was shown. */
+  get edited(): EditedSegment {
+    const { text, start, end } = this.segment;
+    return {
+      id: this.id,
+      ...(text !== this.#original.text && { text }),
+      ...(start !== this.#original.start && { start }),
+      ...(end !== this.#original.end && { end }),
+    };
   }
 
   range(from: number, to: number): Range | null {
@@ -92,11 +116,22 @@ export class Pane {
   #at = -1;
   #current = -1;
   #scrolledByUser = 0;
+  #editing = false;
+  #times: HTMLElement | null = null;
   follow = true;
   marking = true;
 
-  /** `seek` is called with the second of the word or passage that was chosen. */
-  constructor(private readonly seek: (second: number) => void) {
+  /**
+   * `seek` is called with the second of the word or passage that was chosen, `changed` after each correction, `refused`
+   * with what is wrong with one.
+   */
+  constructor(
+    private readonly seek: (second: number) => void,
+    private readonly changed: () => void,
+    private readonly refused: (why: string) => void,
+  ) {
+    this.list.addEventListener("focusin", (event) => this.#focus(event));
+    this.list.addEventListener("input", (event) => this.#input(event));
     this.list.className = "passages";
     this.list.addEventListener("click", (event) => this.#click(event));
     this.list.addEventListener("keydown", (event) => this.#key(event));
@@ -114,7 +149,7 @@ export class Pane {
 
   show(segments: Segment[]): void {
     this.#observer.disconnect();
-    this.#passages = segments.map((segment) => new Passage(segment));
+    this.#passages = segments.map((segment, id) => new Passage(id, segment));
     this.#byItem = new Map(this.#passages.map((passage, i) => [passage.item, i]));
     this.#near.clear();
     this.#current = -1;
@@ -149,6 +184,41 @@ export class Pane {
   /** The start of the passage so many after the current one. */
   neighbour(step: number): number | null {
     return this.#passages[Math.max(0, this.#current + step)]?.segment.start ?? null;
+  }
+
+  edit(on: boolean): void {
+    this.#editing = on;
+    this.list.classList.toggle("editing", on);
+    for (const { text, segment } of this.#passages) {
+      if (!on) {
+        for (const name of ["contenteditable", "role", "aria-label"]) text.removeAttribute(name);
+        continue;
+      }
+      text.setAttribute("contenteditable", "plaintext-only");
+      text.setAttribute("role", "textbox");
+      text.setAttribute("aria-label", t.viewer.editText(clock(segment.start)));
+    }
+    this.#times?.remove();
+  }
+
+  /** All segments as they are to be from now on. */
+  get segments(): EditedSegment[] {
+    return this.#passages.filter(({ segment }) => segment.text.trim()).map((passage) => passage.edited);
+  }
+
+  get dirty(): boolean {
+    return this.#passages.some((passage) => Object.keys(passage.edited).length > 1);
+  }
+
+  /** Replaces the hit that was last gone to, or all hits; how many. */
+  replace(replacement: string, all: boolean): number {
+    const places = all ? this.#places : this.#places.slice(Math.max(0, this.#at), Math.max(0, this.#at) + 1);
+    for (const { passage, from, to } of places.toReversed()) {
+      const { text } = this.#passages[passage]!.segment;
+      this.#passages[passage]!.change({ text: text.slice(0, from) + replacement + text.slice(to) });
+    }
+    if (places.length) this.changed();
+    return places.length;
   }
 
   /** Finds a text; how often it occurs. Spaces match any spaces, and letters both their cases. */
@@ -254,15 +324,76 @@ export class Pane {
     const passage = item ? this.#passages[this.#byItem.get(item) ?? -1] : undefined;
     if (!passage || !getSelection()?.isCollapsed) return;
     if (event.target === passage.time) return this.seek(passage.segment.start);
-    const offset = offsetAt(event, passage.text);
+    const offset = this.#editing ? null : offsetAt(event, passage.text);
     if (offset === null) return;
     const word = passage.words.find((word) => offset <= word.to) ?? passage.words.at(-1);
     this.seek(word?.start ?? passage.segment.start);
   }
 
+  #passageOf(event: Event): Passage | undefined {
+    const item = (event.target as Element).closest("li");
+    return item ? this.#passages[this.#byItem.get(item) ?? -1] : undefined;
+  }
+
+  #input(event: Event): void {
+    const passage = this.#passageOf(event);
+    if (!passage || event.target !== passage.text) return;
+    passage.text.normalize();
+    passage.change({ text: passage.text.textContent ?? "" });
+    this.changed();
+  }
+
+  /** Shows the times of the passage that is being corrected. */
+  #focus(event: FocusEvent): void {
+    const passage = this.#passageOf(event);
+    if (!this.#editing || !passage || this.#times?.parentElement === passage.item) return;
+    this.#times?.remove();
+    this.#times = this.#timesOf(passage);
+    passage.item.append(this.#times);
+  }
+
+  #timesOf(passage: Passage): HTMLElement {
+    const row = document.createElement("div");
+    row.className = "times";
+    const field = (name: "start" | "end"): HTMLLabelElement => {
+      const label = document.createElement("label");
+      const input = document.createElement("input");
+      input.value = exactClock(passage.segment[name]);
+      input.addEventListener("change", () => {
+        const second = parseClock(input.value);
+        const { start, end } = passage.segment;
+        if (second === null || (name === "start" ? second > end : second < start)) {
+          input.value = exactClock(passage.segment[name]);
+          return this.refused(t.viewer.badTime);
+        }
+        passage.change({ [name]: second });
+        this.changed();
+      });
+      label.append(t.viewer[name], " ", input);
+      return label;
+    };
+    const remove = document.createElement("button");
+    remove.type = "button";
+    remove.className = "button small";
+    remove.textContent = t.viewer.remove;
+    remove.addEventListener("click", () => {
+      passage.change({ text: "" });
+      passage.item.hidden = true;
+      this.changed();
+    });
+    row.append(field("start"), field("end"), remove);
+    return row;
+  }
+
   /** Up and down go through the times, of which one alone is a stop of the Tab key. */
   #key(event: KeyboardEvent): void {
     const item = (event.target as Element).closest("li");
+    if (this.#editing && event.key === "Enter" && (event.target as Element).matches("[contenteditable]")) {
+      event.preventDefault();
+      const passage = this.#passageOf(event);
+      this.#passages[(passage ? this.#passages.indexOf(passage) : 0) + 1]?.text.focus();
+      return;
+    }
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     if (!item || !step || !(event.target as Element).matches(".time")) return;
     const next = this.#passages[(this.#byItem.get(item) ?? 0) + step];

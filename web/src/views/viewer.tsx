@@ -1,11 +1,12 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api, fetched, Problem } from "../api";
 import { downloadOne } from "../downloads";
-import { baseName, clock, folderOf, language } from "../format";
-import { attempt, Dialog, Failure, IconButton, Menu, useTitle } from "../parts";
-import { paths } from "../routes";
+import { baseName, clock, folderOf, language, moment } from "../format";
+import { Icon } from "../icons";
+import { attempt, Dialog, Failure, IconButton, Menu, tell, useTitle } from "../parts";
+import { guard, paths } from "../routes";
 import { t } from "../texts";
-import type { Job, MediaFile, Transcript } from "../types";
+import type { Job, MediaFile, Transcript, Version } from "../types";
 import { Pane } from "../viewer/pane";
 import { IconLink } from "./job";
 import "../styles/viewer.css";
@@ -18,6 +19,7 @@ interface Opened {
   file: MediaFile;
   transcript: Transcript;
   captions: string | null;
+  versions: Version[];
 }
 
 async function open(id: string, n: number): Promise<Opened> {
@@ -25,21 +27,23 @@ async function open(id: string, n: number): Promise<Opened> {
   const file = job.files.find((file) => file.n === n) ?? (await api.files(id, String(n - 1))).files[0];
   if (!file || file.n !== n) throw new Problem(404, t.job.gone);
   if (file.state !== "succeeded") throw new Problem(409, file.error?.message ?? t.viewer.notDone);
-  if (!file.transcripts.json) throw new Problem(409, t.viewer.noJson);
+  const versions = await api.versions(id, n);
+  const current = versions.at(-1);
+  if (!current && !file.transcripts.json) throw new Problem(409, t.viewer.noJson);
   const text = (format: "json" | "vtt") => api.transcriptUrl(id, n, format).then(fetched);
   const [transcript, captions] = await Promise.all([
-    text("json").then((answer) => answer.json() as Promise<Transcript>),
+    (current ? api.versionUrl(id, n, current.id).then(fetched) : text("json")).then((answer) => answer.json() as Promise<Transcript>),
     file.transcripts.vtt ? text("vtt").then((answer) => answer.blob()) : null,
   ]);
-  return { job, file, transcript, captions: captions && URL.createObjectURL(captions) };
+  return { job, file, transcript, versions, captions: captions && URL.createObjectURL(captions) };
 }
 
 export function FileView({ job, n, at }: { job: string; n: number; at: number | null }) {
   const [opened, setOpened] = useState<Opened | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
-  useEffect(() => {
-    open(job, n).then(setOpened, (error: Error) => setProblem(error.message));
-  }, []);
+  const [second, setSecond] = useState(at);
+  const load = (): void => void open(job, n).then(setOpened, (error: Error) => setProblem(error.message));
+  useEffect(load, []);
   useEffect(() => () => void (opened?.captions && URL.revokeObjectURL(opened.captions)), [opened]);
   useTitle(opened ? baseName(opened.file.path) : t.viewer.title);
   if (problem) {
@@ -52,10 +56,22 @@ export function FileView({ job, n, at }: { job: string; n: number; at: number | 
       </div>
     );
   }
-  return opened ? <Viewer {...opened} at={at} /> : <p class="loading">{t.loading}</p>;
+  return opened ? (
+    <Viewer
+      key={opened.versions.at(-1)?.id}
+      {...opened}
+      at={second}
+      changed={(at) => {
+        setSecond(at);
+        load();
+      }}
+    />
+  ) : <p class="loading">{t.loading}</p>;
 }
 
-function Viewer({ job, file, transcript, captions, at }: Opened & { at: number | null }) {
+/** `changed` is called with the player's second when there is a new version. */
+function Viewer(props: Opened & { at: number | null; changed: (at: number | null) => void }) {
+  const { job, file, transcript, captions, versions, at } = props;
   const player = useRef<HTMLVideoElement>(null);
   const text = useRef<HTMLDivElement>(null);
   const search = useRef<HTMLInputElement>(null);
@@ -64,7 +80,45 @@ function Viewer({ job, file, transcript, captions, at }: Opened & { at: number |
     if (player.current) player.current.currentTime = second;
     pane.setTime(second);
   };
-  const pane = useMemo(() => new Pane(seek), []);
+  const [editing, setEditing] = useState(false);
+  const [dirty, setDirty] = useState(false);
+  const pane = useMemo(() => new Pane(seek, () => setDirty(pane.dirty), (why) => tell(why, true)), []);
+  const current = versions.at(-1);
+  const put = async (edit: Parameters<typeof api.edit>[2], done: string): Promise<void> => {
+    await api.edit(job.id, file.n, edit);
+    setDirty(false);
+    tell(done);
+    props.changed(player.current?.currentTime ?? null);
+  };
+  const save = (): void => {
+    if (current && pane.dirty) attempt(put({ replaces: current.id, segments: pane.segments }, t.viewer.saved));
+  };
+  const discard = (): void => {
+    pane.show(transcript.segments);
+    setDirty(false);
+    setEditing(false);
+  };
+  useEffect(() => pane.edit(editing), [editing]);
+  useEffect(() => {
+    guard(dirty ? () => !confirm(t.viewer.unsaved) : null);
+    const warn = (event: BeforeUnloadEvent): void => event.preventDefault();
+    if (dirty) addEventListener("beforeunload", warn);
+    return () => {
+      guard(null);
+      removeEventListener("beforeunload", warn);
+    };
+  }, [dirty]);
+  useEffect(() => {
+    const key = (event: KeyboardEvent): void => {
+      const typing = (event.target as Element).closest("input, select, textarea, [contenteditable], dialog");
+      if ((event.ctrlKey || event.metaKey) && event.key === "s") {
+        event.preventDefault();
+        save();
+      } else if (event.key === "e" && !typing && !event.ctrlKey && !event.metaKey && current) setEditing(true);
+    };
+    document.addEventListener("keydown", key);
+    return () => document.removeEventListener("keydown", key);
+  }, []);
   const words = useMemo(
     () => transcript.segments.reduce((sum, { text }) => sum + (text.match(/\S+/g)?.length ?? 0), 0),
     [transcript],
@@ -96,6 +150,36 @@ function Viewer({ job, file, transcript, captions, at }: Opened & { at: number |
         </div>
         <div class="actions">
           <IconButton shape="keyboard" label={t.viewer.keys} onClick={() => setKeys(true)} />
+          {editing && (
+            <>
+              <button type="button" class="button" onClick={discard}>
+                {t.viewer.discard}
+              </button>
+              <button type="button" class="button primary" disabled={!dirty} onClick={save}>
+                {t.viewer.save}
+              </button>
+            </>
+          )}
+          {!editing && current && (
+            <button type="button" class="button" onClick={() => setEditing(true)}>
+              <Icon shape="edit" size={18} />
+              {t.viewer.edit}
+            </button>
+          )}
+          {versions.length > 1 && !editing && (
+            <Menu label={t.viewer.history} shape="history">
+              {versions.toReversed().map((version) => (
+                <button
+                  key={version.id}
+                  type="button"
+                  disabled={version === current}
+                  onClick={() => attempt(put({ replaces: current!.id, base: version.id }, t.viewer.restored))}
+                >
+                  {version === current ? `${versionName(version)} (${t.viewer.current})` : t.viewer.restore(versionName(version))}
+                </button>
+              ))}
+            </Menu>
+          )}
           <Menu label={t.job.download} shape="down" text={t.job.download}>
             {job.options.formats.map((format) => (
               <button key={format} type="button" onClick={() => attempt(downloadOne(job.id, file.n, format))}>
@@ -107,7 +191,7 @@ function Viewer({ job, file, transcript, captions, at }: Opened & { at: number |
       </header>
       <aside>
         <Player job={job.id} n={file.n} captions={captions} language={transcript.language} player={player} pane={pane} at={at} />
-        <Tools pane={pane} player={player} search={search} />
+        <Tools pane={pane} player={player} search={search} editing={editing} />
       </aside>
       <section class="card text" aria-label={t.viewer.title} ref={text} lang={transcript.language}>
         {!transcript.segments.length && <p class="hint">{t.viewer.empty}</p>}
@@ -179,13 +263,28 @@ function Player(props: {
   );
 }
 
-function Tools({ pane, player, search }: {
+const versionName = (version: Version): string =>
+  version.created_at ? moment(version.created_at) : t.viewer.original;
+
+function Tools({ pane, player, search, editing }: {
+  editing: boolean;
   pane: Pane;
   player: { current: HTMLVideoElement | null };
   search: { current: HTMLInputElement | null };
 }) {
   const [hits, setHits] = useState<{ at: number; of: number } | null>(null);
   const step = (by: 1 | -1): void => setHits((before) => before && { ...before, at: pane.step(by) });
+  const find = (): void => {
+    const query = search.current?.value ?? "";
+    const of = pane.search(query);
+    setHits(query.trim() ? { at: of ? pane.step(1) : 0, of } : null);
+  };
+  const replacement = useRef<HTMLInputElement>(null);
+  const replace = (all: boolean): void => {
+    const count = pane.replace(replacement.current?.value ?? "", all);
+    find();
+    if (all) tell(t.viewer.replaced(count));
+  };
   return (
     <div class="tools">
       <search class="find">
@@ -194,10 +293,7 @@ function Tools({ pane, player, search }: {
           ref={search}
           placeholder={t.viewer.searchPlaceholder}
           aria-label={t.viewer.searchPlaceholder}
-          onInput={(event) => {
-            const of = pane.search(event.currentTarget.value);
-            setHits(event.currentTarget.value.trim() ? { at: of ? pane.step(1) : 0, of } : null);
-          }}
+          onInput={find}
           onKeyDown={(event) => {
             if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
             if (event.key === "Escape") event.currentTarget.blur();
@@ -209,6 +305,22 @@ function Tools({ pane, player, search }: {
         <IconButton shape="chevronUp" label={t.viewer.previous} disabled={!hits?.of} onClick={() => step(-1)} />
         <IconButton shape="chevron" label={t.viewer.next} disabled={!hits?.of} onClick={() => step(1)} />
       </search>
+      {editing && (
+        <div class="find">
+          <input
+            ref={replacement}
+            type="text"
+            placeholder={t.viewer.replaceWith}
+            aria-label={t.viewer.replaceWith}
+          />
+          <button type="button" class="button small" disabled={!hits?.of} onClick={() => replace(false)}>
+            {t.viewer.replace}
+          </button>
+          <button type="button" class="button small" disabled={!hits?.of} onClick={() => replace(true)}>
+            {t.viewer.replaceAll}
+          </button>
+        </div>
+      )}
       <div class="switches">
         <label>
           <span>{t.viewer.speed}</span>

@@ -4,14 +4,23 @@ import json
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from chalicelib.jobs import Format
-from container.captions import captions
-from container.transcript import Segment, Transcript
-from container.wording import ends_sentence, joined, tidied
+from chalicelib import keys
+from chalicelib.captions import captions
+from chalicelib.jobs import Format, Job, MediaFile
+from chalicelib.ports import Objects
+from chalicelib.transcript import Segment, Transcript
+from chalicelib.wording import ends_sentence, joined, tidied
 
 # A paragraph ends at a pause of so many seconds, or with the first sentence after so many characters.
 PARAGRAPH_PAUSE = 2.0
 PARAGRAPH_CHARACTERS = 800
+
+
+def store(objects: Objects, job: Job, file: MediaFile, transcript: Transcript) -> None:
+    """Writes `transcript` as that of `file` in all formats of the job, the JSON last."""
+    for format in sorted(job.options.formats, key="json".__eq__):
+        text = render(transcript, format, job.options.word_timestamps)
+        objects.put(keys.transcript(job.id, file.output, format), text)
 
 
 def render(transcript: Transcript, format: Format, word_timestamps: bool = True) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from unicodedata import category, east_asian_width, name
 
-from container.transcript import Segment, Word
+from chalicelib.transcript import Segment, Word
 
 # The marks of the scripts that Whisper's languages are written in.
 SENTENCE_ENDS = frozenset(

@@ -9,8 +9,8 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 from unicodedata import category
 
-from container.transcript import Segment
-from container.wording import columns, ends_clause, ends_sentence, ideographic, slices, spaced, tidied, width
+from chalicelib.transcript import Segment
+from chalicelib.wording import columns, ends_clause, ends_sentence, ideographic, slices, spaced, tidied, width
 
 # Columns: an East Asian wide character takes two.
 LINE = 42

@@ -1,0 +1,188 @@
+"""Corrected transcripts: each is kept as a version of its own, and the formats are written anew from it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import Field, FiniteFloat, ValidationError
+
+from chalicelib import ids, keys
+from chalicelib.errors import conflict, not_found
+from chalicelib.formats import store
+from chalicelib.jobs import Job, MediaFile, Request
+from chalicelib.ports import ObjectMissing
+from chalicelib.service import Service
+from chalicelib.transcript import Segment, Transcript, Word
+from chalicelib.validation import field_error, not_valid, wrong_fields
+from chalicelib.wording import ideographic, tidied
+
+MAX_CHARACTERS = 10_000
+MAX_SEGMENTS = 500_000
+Seconds = Annotated[FiniteFloat, Field(ge=0)]
+
+
+class EditedSegment(Request):
+    """Segment number `id` of the base with what is given changed, or a new one, of which all is given."""
+
+    id: Annotated[int, Field(ge=0, strict=True)] | None = None
+    text: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
+    start: Seconds | None = None
+    end: Seconds | None = None
+
+
+class Edit(Request):
+    """The transcript from now on: `segments` made of those of the version `base`, or all of that as it is.
+
+    `replaces` is the version that the editor saw as the current one; `base` is the same unless told.
+    """
+
+    replaces: str
+    base: str | None = None
+    segments: Annotated[list[EditedSegment], Field(max_length=MAX_SEGMENTS)] | None = None
+
+
+def versions(service: Service, owner: str, job_id: str, n: str) -> dict[str, Any]:
+    """The versions of a transcript, oldest first: the last is the current one."""
+    job, file = service.transcribed(owner, job_id, n)
+    return {"versions": [_described(id) for id in _ids(service, job, file)]}
+
+
+def version_url(service: Service, owner: str, job_id: str, n: str, version: str) -> str:
+    """Where a version can be read for a while, as `Transcript` in JSON."""
+    job, file = service.transcribed(owner, job_id, n)
+    if version not in _ids(service, job, file):
+        raise not_found("version")
+    name = f"{PurePosixPath(file.output).name}.{version}.json"
+    return service.objects.presign_get(keys.version(job.id, file.n, version), service.settings.url_seconds, name)
+
+
+def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -> dict[str, Any]:
+    """Makes a new version the current one and answers with the versions. Raises Problem."""
+    job, file = service.transcribed(owner, job_id, n)
+    try:
+        asked = Edit.model_validate_json(body or b"{}")
+    except ValidationError as error:
+        raise not_valid(error) from None
+    known = _ids(service, job, file)
+    if not known:
+        raise conflict("This transcript was made before transcripts could be edited. Transcribe the file again.")
+    if asked.replaces != known[-1]:
+        raise conflict("Somebody else has saved a newer version meanwhile. Load it and make your changes again.")
+    base = asked.base or asked.replaces
+    if base not in known:
+        raise wrong_fields(field_error("base", "must be one of the transcript's versions"))
+    transcript = _read(service, job, file, base)
+    if asked.segments is not None:
+        segments = _edited(transcript.segments, asked.segments)
+        transcript = transcript.model_copy(update={"segments": segments})
+    version = ids.job_id(service.clock())
+    service.objects.put(keys.version(job.id, file.n, version), transcript.model_dump_json().encode())
+    store(service.objects, job, file, transcript)
+    return {"versions": [_described(id) for id in [*known, version]]}
+
+
+def _ids(service: Service, job: Job, file: MediaFile) -> list[str]:
+    """The ids of the versions: the original, then the others in order of time, as their ids are."""
+    found = {PurePosixPath(key).stem for key in service.objects.keys(keys.versions(job.id, file.n))}
+    edits = sorted(found - {keys.ORIGINAL})
+    return [keys.ORIGINAL, *edits] if keys.ORIGINAL in found else edits
+
+
+def _described(id: str) -> dict[str, Any]:
+    if id == keys.ORIGINAL:
+        return {"id": id, "created_at": None}
+    made = datetime.fromtimestamp(ids.time_of(id), UTC)
+    return {"id": id, "created_at": made.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+
+
+def _read(service: Service, job: Job, file: MediaFile, version: str) -> Transcript:
+    try:
+        return Transcript.model_validate_json(service.objects.get(keys.version(job.id, file.n, version)))
+    except ObjectMissing:
+        raise not_found("version") from None
+
+
+def _edited(base: Sequence[Segment], asked: Sequence[EditedSegment]) -> list[Segment]:
+    """The segments asked for, in order of time, tidy. Raises Problem."""
+    made: list[Segment] = []
+    errors = []
+    for index, wanted in enumerate(asked):
+        field = f"segments[{index}]"
+        if wanted.id is not None and wanted.id >= len(base):
+            errors.append(field_error(f"{field}.id", f"must be less than {len(base)}, the segments of the base"))
+            continue
+        old = None if wanted.id is None else base[wanted.id]
+        segment = _changed(old, wanted)
+        if segment is None:
+            errors.append(field_error(field, "must have an id, or text, start and end"))
+        elif segment.end < segment.start:
+            errors.append(field_error(f"{field}.end", "must not be before its start"))
+        else:
+            made.append(segment)
+    if errors:
+        raise wrong_fields(*errors)
+    return tidied(sorted(made, key=lambda segment: segment.start))
+
+
+def _changed(old: Segment | None, wanted: EditedSegment) -> Segment | None:
+    if old is None:
+        if wanted.text is None or wanted.start is None or wanted.end is None:
+            return None
+        return Segment(start=wanted.start, end=wanted.end, text=wanted.text, words=[])
+    start = old.start if wanted.start is None else wanted.start
+    end = old.end if wanted.end is None else wanted.end
+    text = old.text if wanted.text is None else wanted.text
+    words = moved(old, start, end)
+    return Segment(start=start, end=end, text=text, words=words if text == old.text else aligned(words, text, end))
+
+
+def moved(segment: Segment, start: float, end: float) -> list[Word]:
+    """The words of a segment that is to last from `start` to `end`, stretched with it."""
+    if (start, end) == (segment.start, segment.end) or end < start:
+        return segment.words
+    length = segment.end - segment.start
+    factor = (end - start) / length if length else 0.0
+
+    def new(second: float) -> float:
+        return start + (second - segment.start) * factor
+
+    return [word.model_copy(update={"start": new(word.start), "end": new(word.end)}) for word in segment.words]
+
+
+def aligned(words: Sequence[Word], text: str, end: float) -> list[Word]:
+    """The words of `text`, which somebody made of `words`: those that stay keep their times, new ones share the rest.
+
+    New words have probability 1, for a person wrote them. There are none in scripts without spaces.
+    """
+    tokens = text.split()
+    if not words or any(map(ideographic, text)):
+        return []
+    matcher = SequenceMatcher(None, [_core(word.text) for word in words], [_core(token) for token in tokens], False)
+    made: list[Word] = []
+    for kind, first, last, token, stop in matcher.get_opcodes():
+        if kind == "equal":
+            kept = zip(words[first:last], tokens[token:stop], strict=True)
+            made += [word.model_copy(update={"text": text}) for word, text in kept]
+            continue
+        since = words[first - 1].end if first else words[0].start
+        until = words[last].start if last < len(words) else max(end, words[-1].end)
+        made += _shared(tokens[token:stop], since, max(since, until))
+    return made
+
+
+def _shared(tokens: Sequence[str], start: float, end: float) -> list[Word]:
+    """`tokens` as words from `start` to `end`, each by its length."""
+    whole = sum(map(len, tokens))
+    made: list[Word] = []
+    for token in tokens:
+        until = start + (end - start) * len(token) / whole
+        made.append(Word(start=start, end=until, text=token, probability=1))
+        whole -= len(token)
+        start = until
+    return made
+
+
+def _core(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
