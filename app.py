@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from chalice.app import AuthRequest, AuthResponse, Chalice, CloudWatchEvent, Request, Response, S3Event
+from chalice.app import AuthRequest, AuthResponse, Chalice, CloudWatchEvent, Rate, Request, Response, S3Event
 
-from chalicelib import editing, errors, inbox, keys, page, platform
+from chalicelib import control, editing, errors, inbox, keys, page, platform, retention
 from chalicelib.aws.events import objects_created
 from chalicelib.errors import Problem
 
@@ -90,6 +90,22 @@ def get_job(job_id: str) -> Any:
     return platform.service().job(_owner(), job_id)
 
 
+@route("/jobs/{job_id}", "DELETE", authorizer=bearer)
+def delete_job(job_id: str) -> Any:
+    control.delete(platform.service(), _owner(), job_id)
+    return Response("", {"Content-Type": "text/plain"}, HTTPStatus.NO_CONTENT)
+
+
+@route("/jobs/{job_id}/cancel", "POST", authorizer=bearer)
+def cancel_job(job_id: str) -> Any:
+    return control.cancel(platform.service(), _owner(), job_id)
+
+
+@route("/jobs/{job_id}/retry", "POST", authorizer=bearer)
+def retry_job(job_id: str) -> Any:
+    return control.retry(platform.service(), _owner(), job_id)
+
+
 @route("/jobs/{job_id}/files", authorizer=bearer)
 def list_files(job_id: str) -> Any:
     return platform.service().files(_owner(), job_id, _query("cursor"))
@@ -140,6 +156,11 @@ def folder_done(event: S3Event) -> None:
 @app.on_cw_event(EXECUTION_ENDED)
 def execution_ended(event: CloudWatchEvent) -> None:
     platform.service().execution_ended(event.detail["name"], event.detail["status"])
+
+
+@app.schedule(Rate(1, Rate.MINUTES))
+def sweep(_: CloudWatchEvent) -> None:
+    retention.sweep(platform.service())
 
 
 def _request() -> Request:

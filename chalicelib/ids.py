@@ -18,6 +18,12 @@ def event_job_id(time: float, *event: str) -> str:
     return _ulid(time, int.from_bytes(digest[:10]))
 
 
+def parse_execution(name: str) -> tuple[str, int]:
+    """The job and the attempt that a run of the workflow is named after."""
+    job, _, attempt = name.partition("-")
+    return job, int(attempt) if attempt.isascii() and attempt.isdigit() else 1
+
+
 def is_job_id(text: str) -> bool:
     return len(text) == 26 and all(character in ALPHABET for character in text)
 

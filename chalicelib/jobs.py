@@ -1,6 +1,7 @@
 """The job model: what is asked for, what is recorded, and the rules that need no platform."""
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -10,7 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chalicelib import keys, languages
 
-MAX_FILES = 1000
+MAX_FILES = 100_000
+MAX_PAGE = 1000
+"""Files in a job, and in one request."""
 # An S3 key has at most 1,024 bytes, and `transcripts/<job>/`, a suffix and a counter come on top of the path.
 MAX_PATH_BYTES = 900
 # File systems allow 255 bytes a name; the suffix of a transcript needs some of them.
@@ -40,10 +43,15 @@ class FileState(StrEnum):
     TRANSCRIBING = "transcribing"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    # Never recorded: what a cancelled job has left unfinished is shown as this.
+    CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
-        return self in (FileState.SUCCEEDED, FileState.FAILED)
+        return self in (FileState.SUCCEEDED, FileState.FAILED, FileState.CANCELLED)
+
+
+UNFINISHED = tuple(state for state in FileState if not state.final)
 
 
 class Task(StrEnum):
@@ -123,7 +131,7 @@ def no_clashes(files: list[NewFile]) -> list[NewFile]:
 
 
 class NewJob(Request):
-    files: Annotated[list[NewFile], Field(min_length=1, max_length=MAX_FILES), AfterValidator(no_clashes)]
+    files: Annotated[list[NewFile], Field(min_length=1, max_length=MAX_PAGE), AfterValidator(no_clashes)]
     options: Options = Options()
 
 
@@ -160,10 +168,14 @@ class MediaFile(BaseModel):
         return self.stored_as or keys.upload(self.job, self.path)
 
 
+CANCELLED = FileError(code="cancelled", message="The job was cancelled before this file was finished.")
+
+
 class Job(BaseModel):
     """One submission by one owner. Times are seconds since 1970; the sums are over the job's files.
 
     Recognition was last taken up at `recognising_since`, with `recognised_before` seconds of speech done already.
+    The workflow runs for the `attempt`th time. At `delete_at` all of the job is deleted.
     """
 
     id: str
@@ -182,6 +194,13 @@ class Job(BaseModel):
     speech_seconds_done: float = 0
     recognising_since: float | None = None
     recognised_before: float = 0
+    attempt: int = 1
+    delete_at: int | None = None
+
+    @property
+    def execution(self) -> str:
+        """The name of the workflow's run, never used before: Step Functions knows names for 90 days."""
+        return self.id if self.attempt == 1 else f"{self.id}-{self.attempt}"
 
     @property
     def files(self) -> int:
@@ -189,6 +208,35 @@ class Job(BaseModel):
 
     def count(self, state: FileState) -> int:
         return self.counts.get(state, 0)
+
+    def shown(self, file: MediaFile) -> MediaFile:
+        """A file of this job as its owner sees it: what is unfinished when the job ends will not be finished.
+
+        So the end of a job is one change, however many files it has, and a retry goes on from what is recorded.
+        """
+        if file.state.final or not self.state.final:
+            return file
+        if self.state == JobState.CANCELLED:
+            return file.model_copy(update={"state": FileState.CANCELLED, "error": CANCELLED})
+        error = FileError(code="unfinished", message=self.error or "The job ended before this file was finished.")
+        return file.model_copy(update={"state": FileState.FAILED, "error": error})
+
+    @property
+    def shown_counts(self) -> dict[FileState, int]:
+        """How many files are shown in each state, without those that none is in."""
+        shown = Counter(self.counts)
+        if self.state.final:
+            unfinished = sum(shown.pop(state, 0) for state in UNFINISHED)
+            shown[FileState.CANCELLED if self.state == JobState.CANCELLED else FileState.FAILED] += unfinished
+        return {state: count for state, count in shown.items() if count}
+
+    def recorded_states(self, shown: FileState) -> tuple[FileState, ...]:
+        """The states that the records may have of a file that is shown in this one."""
+        if not self.state.final:
+            return (shown,)
+        instead = FileState.CANCELLED if self.state == JobState.CANCELLED else FileState.FAILED
+        recorded = () if shown in UNFINISHED or shown == FileState.CANCELLED else (shown,)
+        return (*recorded, *UNFINISHED) if shown == instead else recorded
 
     @property
     def outcome(self) -> JobState:

@@ -72,3 +72,8 @@ def audio(job: str, file: int) -> str:
 
 def chunk(job: str, file: int, index: int) -> str:
     return f"{WORK}{job}/{file}/chunks/{index}.json"
+
+
+def of_job(job: str) -> tuple[str, ...]:
+    """The prefixes of all that belongs to a job."""
+    return f"{UPLOADS}{job}/", work(job), f"{TRANSCRIPTS}{job}/"

@@ -1,10 +1,14 @@
 """What the service needs of a platform. `local/` and `chalicelib/aws/` each implement all three."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+
+
+class JobExists(Exception):
+    """A job of this id is recorded already, or was deleted a short while ago."""
 
 
 class ObjectMissing(Exception):
@@ -18,6 +22,15 @@ class Upload:
     method: str
     url: str
     headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """That all of a job is to be deleted from `due` on, and once more at `last`, for what came late. Unix seconds."""
+
+    job: str
+    due: int
+    last: int = 0
 
 
 class Objects(Protocol):
@@ -48,6 +61,9 @@ class Objects(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]: ...
 
+    def remove(self, key: str) -> None:
+        """Deletes one object; harmless if it is not there."""
+
     def delete(self, prefix: str) -> None:
         """Deletes every object whose key begins with `prefix`, which ends with a slash."""
 
@@ -55,7 +71,8 @@ class Objects(Protocol):
 class Records(Protocol):
     """Jobs, their files and the tokens. Every change is atomic, and conditional where it says so."""
 
-    def add_job(self, job: Job, files: Iterable[MediaFile]) -> None: ...
+    def add_job(self, job: Job, files: Iterable[MediaFile]) -> None:
+        """Raises JobExists."""
 
     def job(self, id: str) -> Job | None: ...
 
@@ -69,8 +86,13 @@ class Records(Protocol):
 
     def file_by_path(self, job: str, path: str) -> MediaFile | None: ...
 
-    def files(self, job: str, limit: int, after: int = -1) -> list[MediaFile]:
-        """Files of a job by number, from the one after number `after`."""
+    def files(
+        self, job: str, limit: int, after: int = -1, states: Collection[FileState] | None = None
+    ) -> list[MediaFile]:
+        """Files of a job by number, from the one after number `after`, of all states or some.
+
+        What has just been moved to one of some states may be missing for a moment; what is given is in one of them.
+        """
 
     def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
         """Moves a file from the state it has in `file` to another and sets fields of it (named as in `MediaFile`).
@@ -79,8 +101,29 @@ class Records(Protocol):
         changed, if the file's recorded state is no longer that of `file`.
         """
 
+    def move_files(self, files: Sequence[MediaFile], to: FileState, changes: Mapping[str, Any] = {}) -> None:
+        """Moves files of one job as `move_file` does, at much less cost for each; others than these may be left out."""
+
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
         """Adds to `speech_seconds_done` of the file and of the job."""
+
+    def hide_job(self, job: Job, due: int, last: int) -> Deletion | None:
+        """Makes a job as if it had never been, but that it is in `deletions`; `None` if it was so already.
+
+        Its id can't be used again, and its files stay recorded until they are deleted.
+        """
+
+    def deletions(self, now: float, limit: int) -> list[Deletion]:
+        """What is due, the longest due first: jobs that were hidden, and others that have been kept for long enough."""
+
+    def postpone(self, deletion: Deletion, due: int) -> Deletion | None:
+        """`None` if somebody else did so, or was done with it, meanwhile."""
+
+    def delete_files(self, job: str) -> None:
+        """Deletes the records of a hidden job's files."""
+
+    def forget(self, deletion: Deletion) -> None:
+        """Deletes the last that is recorded of a hidden job."""
 
     def add_token(self, token: Token) -> None:
         """Puts it in the place of an earlier one with the same id."""
@@ -89,5 +132,10 @@ class Records(Protocol):
 
 
 class Workflow(Protocol):
-    def start(self, job: str) -> None:
-        """Starts the workflow of a job; harmless if it was started before."""
+    """Runs of the workflow, each named after its job (`Job.execution`)."""
+
+    def start(self, execution: str) -> None:
+        """Starts a run; harmless if it was started before."""
+
+    def stop(self, execution: str) -> None:
+        """Stops a run within seconds; harmless if there is none. A step at work may end later than that."""

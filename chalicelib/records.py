@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from chalicelib.jobs import FileError, FileState, JobState, MediaFile
+from chalicelib.jobs import JobState, MediaFile
 from chalicelib.ports import Records
 
 PAGE = 1000
@@ -17,10 +17,7 @@ def every_file(records: Records, job: str) -> Iterator[MediaFile]:
 
 
 def give_up(records: Records, job: str, message: str, now: float) -> None:
-    """Ends a job that cannot go on: files that are not finished fail with `message`, the others stay delivered."""
-    for file in every_file(records, job):
-        if not file.state.final:
-            records.move_file(file, FileState.FAILED, {"error": FileError(code="unfinished", message=message)})
+    """Ends a job that cannot go on: its unfinished files have failed with `message`, the others stay delivered."""
     ended = records.job(job)
     if ended is not None:
         changes = {"state": ended.outcome, "error": message, "finished_at": now}

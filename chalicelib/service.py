@@ -76,14 +76,14 @@ class Service:
 
     def job(self, owner: str, job_id: str) -> dict[str, Any]:
         """The job with its first files; `next` is the cursor for the others, so that asking often stays cheap."""
-        job = self._job(owner, job_id)
+        job = self.find_job(owner, job_id)
         return {**views.job(job, self.clock()), **self._files(job, -1, PAGE)}
 
     def files(self, owner: str, job_id: str, cursor: str | None) -> dict[str, Any]:
         after = -1 if cursor is None else _number(cursor)
         if after is None:
             raise wrong_fields(field_error("cursor", "must be the 'next' of an earlier answer"))
-        return self._files(self._job(owner, job_id), after, FILES_PAGE)
+        return self._files(self.find_job(owner, job_id), after, FILES_PAGE)
 
     def jobs(self, owner: str, cursor: str | None, limit: str | None) -> dict[str, Any]:
         """The owner's jobs, newest first."""
@@ -99,16 +99,18 @@ class Service:
 
     def upload(self, owner: str, job_id: str, n: str) -> dict[str, Any]:
         """A fresh upload request for a file that has not arrived, for when the first has expired."""
-        file = self._file(self._job(owner, job_id), n)
+        job, file = self.find_file(owner, job_id, n)
+        if job.state.final:
+            raise conflict(f"This job has ended. To go on with it, retry it first: POST /jobs/{job.id}/retry.")
         if file.state != FileState.AWAITING_UPLOAD:
             raise conflict("This file has been uploaded already.")
         return self._upload(file)
 
     def transcribed(self, owner: str, job_id: str, n: str) -> tuple[Job, MediaFile]:
         """A file that has a transcript, and its job. Raises Problem."""
-        job = self._job(owner, job_id)
-        file = self._file(job, n)
-        if file.state == FileState.FAILED:
+        job, file = self.find_file(owner, job_id, n)
+        file = job.shown(file)
+        if file.state in (FileState.FAILED, FileState.CANCELLED):
             raise conflict(f"This file has no transcript: {file.error.message if file.error else 'it failed.'}")
         if file.state != FileState.SUCCEEDED:
             raise conflict("This file is not transcribed yet. Ask again when its state is 'succeeded'.")
@@ -116,7 +118,7 @@ class Service:
 
     def transcript_url(self, owner: str, job_id: str, n: str, format: str | None) -> str:
         """Where a transcript can be downloaded for a while."""
-        job = self._job(owner, job_id)
+        job = self.find_job(owner, job_id)
         if format not in job.options.formats:
             raise wrong_fields(
                 field_error("format", f"must be one of the job's formats: {', '.join(job.options.formats)}")
@@ -127,7 +129,7 @@ class Service:
 
     def media_url(self, owner: str, job_id: str, n: str) -> str:
         """Where the recording itself can be played for a while."""
-        file = self._file(self._job(owner, job_id), n)
+        _, file = self.find_file(owner, job_id, n)
         if file.state == FileState.AWAITING_UPLOAD or self.objects.size(file.key) is None:
             raise conflict("The recording is not there: it has not been uploaded yet, or has been deleted.")
         name = PurePosixPath(file.path).name
@@ -151,16 +153,18 @@ class Service:
         if job is None or job.count(FileState.AWAITING_UPLOAD):
             return
         waiting = (JobState.AWAITING_UPLOAD, JobState.QUEUED)
-        if self.records.change_job(job_id, waiting, {"state": JobState.QUEUED}):
-            self.workflow.start(job_id)
+        queued = self.records.change_job(job_id, waiting, {"state": JobState.QUEUED})
+        if queued:
+            self.workflow.start(queued.execution)
 
-    def execution_ended(self, job_id: str, status: str) -> None:
+    def execution_ended(self, execution: str, status: str) -> None:
         """Takes note that a job's workflow did not come to its own end, with a status of `EXECUTION_ENDS`.
 
         A workflow that fails by itself has told why before, and that stays.
         """
+        job_id, attempt = ids.parse_execution(execution)
         job = self.records.job(job_id)
-        if job is not None and not job.state.final:
+        if job is not None and job.attempt == attempt and not job.state.final:
             give_up(self.records, job_id, EXECUTION_ENDS[status], self.clock())
 
     def _arrived(self, file: MediaFile, size: int) -> None:
@@ -208,11 +212,17 @@ class Service:
             if file.size > limit
         ]
 
-    def _job(self, owner: str, job_id: str) -> Job:
+    def find_job(self, owner: str, job_id: str) -> Job:
+        """Raises a Problem if there is no such job, or it is another owner's."""
         job = self.records.job(job_id)
         if job is None or job.owner != owner:
             raise not_found("job")
         return job
+
+    def find_file(self, owner: str, job_id: str, n: str) -> tuple[Job, MediaFile]:
+        """A file and its job. Raises a Problem if there is no such file, or it is another owner's."""
+        job = self.find_job(owner, job_id)
+        return job, self._file(job, n)
 
     def _file(self, job: Job, n: str) -> MediaFile:
         number = _number(n)
@@ -225,7 +235,7 @@ class Service:
         files = self.records.files(job.id, limit + 1, after)
         page = files[:limit]
         return {
-            "files": [views.file(file, list(job.options.formats)) for file in page],
+            "files": [views.file(job.shown(file), list(job.options.formats)) for file in page],
             "next": str(page[-1].n) if len(files) > limit else None,
         }
 

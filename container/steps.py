@@ -1,11 +1,15 @@
 """The workflow's steps. Each may be run again at any time: what is already done is skipped."""
 
+import functools
+import itertools
 import json
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +34,11 @@ logger = logging.getLogger(__name__)
 
 # Seconds to keep back for storing what was recognised last.
 MARGIN = 10.0
+# How often a long step asks whether it is still wanted, in seconds.
+ASK_SECONDS = 15.0
+# Objects read at a time, and files whose chunks are asked for before the next.
+REQUESTS = 16
+PAGE = 1000
 # Sound tracks that are searched for speech.
 MOST_TRACKS = 8
 # Probability from which a language counts as detected.
@@ -39,6 +48,8 @@ TRACK_TAKEN = "The file has {tracks} sound tracks: number {number} was transcrib
 LANGUAGE_GUESSED = "The language was guessed ({language}, {percent} %). Name it with the option 'language'."
 SEGMENTS = TypeAdapter(list[Segment])
 BATCHES = TypeAdapter(list[Batch])
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 Heard = tuple[Findings, Activity, list[Chunk]]
 
 
@@ -48,6 +59,31 @@ class OutOfTime(Exception):
 
 def unlimited() -> float:
     return math.inf
+
+
+class Unwanted(Exception):
+    """The job was cancelled, deleted or otherwise ended, so that nobody waits for this step."""
+
+
+def unless_unwanted(nothing: Callable[[], Result]) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Lets a step that is no longer wanted end quietly, with `nothing()` as its result."""
+
+    def decorate(step: Callable[Given, Result]) -> Callable[Given, Result]:
+        @functools.wraps(step)
+        def quietly(*arguments: Given.args, **named: Given.kwargs) -> Result:
+            try:
+                return step(*arguments, **named)
+            except Unwanted as unwanted:
+                logger.info("%s is not wanted: %s", step.__name__, unwanted)
+                return nothing()
+
+        return quietly
+
+    return decorate
+
+
+def none() -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -66,14 +102,16 @@ class Steps:
     at_least: int
     clock: Callable[[], float] = time.time
 
+    @unless_unwanted(list[int])
     def plan(self, job_id: str) -> list[int]:
-        """Marks the job as running and lists the numbers of its files that have arrived."""
+        """Marks the job as running and lists the numbers of its files that are to be done."""
         started = self._job(job_id).started_at or self.clock()
         self.records.change_job(job_id, [JobState.QUEUED], {"state": JobState.RUNNING, "started_at": started})
-        files = [file.n for file in every_file(self.records, job_id) if file.state != FileState.FAILED]
+        files = [file.n for file in every_file(self.records, job_id) if not file.state.final]
         self.objects.put(keys.files(job_id), json.dumps(files).encode())
         return files
 
+    @unless_unwanted(none)
     def prepare(self, job_id: str, n: int) -> None:
         """Decodes one file, finds the speech in it and cuts it into chunks.
 
@@ -102,14 +140,16 @@ class Steps:
             }
             self.records.move_file(file, FileState.TRANSCRIBING, found)
 
+    @unless_unwanted(list[Batch])
     def batch(self, job_id: str) -> list[Batch]:
         """Packs the chunks of all prepared files into batches of about equal length."""
-        chunks = [
-            BatchChunk(file=file.n, index=index, seconds=chunk.end - chunk.start)
-            for file in every_file(self.records, job_id)
-            if file.state == FileState.TRANSCRIBING
-            for index, chunk in enumerate(self._audio(job_id, file.n).chunks)
-        ]
+        self._job(job_id)
+        prepared = (file.n for file in every_file(self.records, job_id) if file.state == FileState.TRANSCRIBING)
+        chunks: list[BatchChunk] = []
+        with ThreadPoolExecutor(REQUESTS) as requests:
+            while page := list(itertools.islice(prepared, PAGE)):
+                for found in requests.map(functools.partial(self._chunks, job_id), page):
+                    chunks += found
         batches = pack(chunks, self.batch_seconds, self.at_least)
         self.objects.put(keys.batches(job_id), BATCHES.dump_json(batches))
         done = self._job(job_id).speech_seconds_done
@@ -118,12 +158,12 @@ class Steps:
         )
         return batches
 
+    @unless_unwanted(float)
     def transcribe(self, job_id: str, batch: Batch, time_left: Callable[[], float] = unlimited) -> float:
         """Recognises the chunks of a batch that have no result yet; returns how many seconds of audio they were.
 
         Raises OutOfTime when the next chunk might take longer than the seconds that `time_left` gives.
         """
-        job = self._job(job_id)
         audios: dict[int, Audio] = {}
         slowest = done = 0.0
         for item in batch.chunks:
@@ -132,6 +172,7 @@ class Steps:
                 continue
             if time_left() < slowest + MARGIN:
                 raise OutOfTime(f"stopped before chunk {item.index} of file {item.file}")
+            job = self._job(job_id)
             started = time.monotonic()
             if item.file not in audios:
                 audios[item.file] = self._audio(job_id, item.file)
@@ -143,6 +184,7 @@ class Steps:
             logger.info("transcribed chunk %d of file %d of job %s", item.index, item.file, job_id)
         return done
 
+    @unless_unwanted(none)
     def merge(self, job_id: str, n: int) -> None:
         """Stitches a file's chunks together and writes its transcripts, the JSON last."""
         job, file = self._job(job_id), self._file(job_id, n)
@@ -169,11 +211,15 @@ class Steps:
     def finish(self, job_id: str) -> None:
         """Deletes what only the workflow needed and gives the job its final state."""
         self.objects.delete(keys.work(job_id))
-        outcome = self._job(job_id).outcome
-        self.records.change_job(job_id, [JobState.RUNNING], {"state": outcome, "finished_at": self.clock()})
+        job = self.records.job(job_id)
+        if job is not None:
+            changes = {"state": job.outcome, "finished_at": self.clock()}
+            self.records.change_job(job_id, [JobState.RUNNING], changes)
 
+    @unless_unwanted(none)
     def fail_file(self, job_id: str, n: int, code: str, message: str) -> None:
         """Records that the machinery gave up on a file."""
+        self._job(job_id)
         file = self._file(job_id, n)
         if not file.state.final:
             self._fail(file, code, message)
@@ -205,6 +251,7 @@ class Steps:
             warnings=warnings,
             chunks=chunks,
         )
+        self._job(job.id)
         self.objects.put(keys.audio(job.id, file.n), audio.model_dump_json().encode())
         return audio
 
@@ -229,7 +276,11 @@ class Steps:
         findings, detector = Findings(), self.detector()
 
         def blocks() -> Iterator[bytes]:
+            asked = time.monotonic()
             for block in media.decode(self.objects.source(file.key), findings, number):
+                if time.monotonic() > asked + ASK_SECONDS:
+                    asked = time.monotonic()
+                    self._job(job.id)
                 detector.feed(block)
                 yield block.tobytes()
 
@@ -262,16 +313,23 @@ class Steps:
         return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
 
     def _job(self, job_id: str) -> Job:
+        """Raises Unwanted unless the job is to be done."""
         job = self.records.job(job_id)
-        if job is None:
-            raise LookupError(f"no job {job_id}")
+        if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
+            raise Unwanted(f"job {job_id} is {job.state if job else 'gone'}")
         return job
 
     def _file(self, job_id: str, n: int) -> MediaFile:
         file = self.records.file(job_id, n)
         if file is None:
-            raise LookupError(f"no file {n} in job {job_id}")
+            raise Unwanted(f"file {n} of job {job_id} is gone")
         return file
+
+    def _chunks(self, job_id: str, n: int) -> list[BatchChunk]:
+        return [
+            BatchChunk(file=n, index=index, seconds=chunk.end - chunk.start)
+            for index, chunk in enumerate(self._audio(job_id, n).chunks)
+        ]
 
     def _audio(self, job_id: str, n: int) -> Audio:
         return Audio.model_validate_json(self.objects.get(keys.audio(job_id, n)))

@@ -14,7 +14,13 @@ from botocore.exceptions import ClientError
 from deploy.settings import DeployError
 
 PARTS = ("app.py", "chalicelib", "requirements.txt")
-EVENT_HANDLERS = ("object_created", "folder_done", "execution_ended")
+ROLES = {
+    "object_created": "EventsRole",
+    "folder_done": "EventsRole",
+    "execution_ended": "EventsRole",
+    "sweep": "SweepRole",
+}
+"""The handlers of events, and the outputs of the stack that name their roles."""
 STATE = "deployment/chalice.json"
 """Chalice's record of what it made, in the transcripts bucket: whoever deploys next, from wherever, goes on from it."""
 
@@ -44,7 +50,7 @@ def config(base: Mapping[str, Any], stage: str, outputs: Mapping[str, str]) -> d
         "environment_variables": variables,
         "lambda_functions": {
             **handlers,
-            **{name: {**handlers.get(name, {}), "iam_role_arn": outputs["EventsRole"]} for name in EVENT_HANDLERS},
+            **{name: {**handlers.get(name, {}), "iam_role_arn": outputs[role]} for name, role in ROLES.items()},
         },
     }
     return {**base, "stages": {stage: {**base["stages"][stage], **made}}}

@@ -134,6 +134,9 @@ class DiskObjects:
                 if key.startswith(prefix):
                     yield key
 
+    def remove(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
     def delete(self, prefix: str) -> None:
         # All of it goes at once by a change of name; taking the files away may then need its time.
         doomed = self._new_temporary()

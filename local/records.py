@@ -3,14 +3,17 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+from chalicelib.ports import Deletion, JobExists
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -36,10 +39,18 @@ MIGRATIONS = (
         "CREATE UNIQUE INDEX files_by_path ON files (job, path)",
         "CREATE TABLE tokens (id TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (
+        "ALTER TABLE files ADD COLUMN state TEXT AS (json_extract(document, '$.state'))",
+        "CREATE INDEX files_in_state ON files (job, state, n)",
+        "CREATE TABLE deletions (job TEXT PRIMARY KEY, due INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX deletions_by_time ON deletions (due)",
+    ),
 )
 
 # How long a writer waits for others, in seconds. Each holds the lock for milliseconds.
 PATIENCE = 30.0
+# How many rows one deletion takes: others write meanwhile.
+FILES_AT_ONCE = 5000
 SUMS = ("audio_seconds", "speech_seconds", "speech_seconds_done")
 
 
@@ -63,11 +74,12 @@ class SQLiteRecords:
 
     def add_job(self, job: Job, files: Iterable[MediaFile]) -> None:
         with self._transaction() as database:
+            if self.job(job.id) is not None or self._deletion(job.id) is not None:
+                raise JobExists(job.id)
             database.execute("INSERT INTO jobs (id, document) VALUES (?, ?)", (job.id, job.model_dump_json()))
-            database.executemany(
-                "INSERT INTO files (job, n, document) VALUES (?, ?, ?)",
-                ((file.job, file.n, file.model_dump_json()) for file in files),
-            )
+            if job.delete_at is not None:
+                _put_deletion(database, Deletion(job.id, job.delete_at))
+            _insert_files(database, files)
 
     def job(self, id: str) -> Job | None:
         return self._one(Job, "SELECT document FROM jobs WHERE id = ?", id)
@@ -109,14 +121,23 @@ class SQLiteRecords:
     def file_by_path(self, job: str, path: str) -> MediaFile | None:
         return self._one(MediaFile, "SELECT document FROM files WHERE job = ? AND path = ?", job, path)
 
-    def files(self, job: str, limit: int, after: int = -1) -> list[MediaFile]:
-        return self._all(
-            MediaFile,
-            "SELECT document FROM files WHERE job = ? AND n > ? ORDER BY n LIMIT ?",
-            job,
-            after,
-            limit,
-        )
+    def files(
+        self, job: str, limit: int, after: int = -1, states: Collection[FileState] | None = None
+    ) -> list[MediaFile]:
+        if states is None:
+            return self._all(
+                MediaFile, "SELECT document FROM files WHERE job = ? AND n > ? ORDER BY n LIMIT ?", job, after, limit
+            )
+        found = [
+            file
+            for state in states
+            for file in self._all(
+                MediaFile,
+                "SELECT document FROM files WHERE job = ? AND state = ? AND n > ? ORDER BY n LIMIT ?",
+                *(job, state, after, limit),
+            )
+        ]
+        return sorted(found, key=lambda file: file.n)[:limit]
 
     def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
         with self._transaction() as database:
@@ -124,14 +145,47 @@ class SQLiteRecords:
             if recorded is None or recorded.state != file.state:
                 return None
             moved = _changed(recorded, {**changes, "state": to})
-            return self._write_file(database, recorded, moved)
+            return self._write_files(database, [(recorded, moved)])
+
+    def move_files(self, files: Sequence[MediaFile], to: FileState, changes: Mapping[str, Any] = {}) -> None:
+        with self._transaction() as database:
+            now = ((file, self.file(file.job, file.n)) for file in files)
+            same = [found for file, found in now if found is not None and found.state == file.state]
+            self._write_files(database, [(file, _changed(file, {**changes, "state": to})) for file in same])
 
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
         with self._transaction() as database:
             recorded = self.file(job, n)
             if recorded is not None:
                 done = recorded.speech_seconds_done + seconds
-                self._write_file(database, recorded, _changed(recorded, {"speech_seconds_done": done}))
+                self._write_files(database, [(recorded, _changed(recorded, {"speech_seconds_done": done}))])
+
+    def hide_job(self, job: Job, due: int, last: int) -> Deletion | None:
+        with self._transaction() as database:
+            if not database.execute("DELETE FROM jobs WHERE id = ?", (job.id,)).rowcount:
+                return None
+            return _put_deletion(database, Deletion(job.id, due, last))
+
+    def deletions(self, now: float, limit: int) -> list[Deletion]:
+        query = "SELECT job, due, last FROM deletions WHERE due <= ? ORDER BY due LIMIT ?"
+        return [Deletion(*row) for row in self._connection().execute(query, (now, limit))]
+
+    def postpone(self, deletion: Deletion, due: int) -> Deletion | None:
+        with self._transaction() as database:
+            if self._deletion(deletion.job) != deletion:
+                return None
+            return _put_deletion(database, replace(deletion, due=due))
+
+    def delete_files(self, job: str) -> None:
+        query = "DELETE FROM files WHERE job = ? AND n IN (SELECT n FROM files WHERE job = ? LIMIT ?)"
+        deleted = FILES_AT_ONCE
+        while deleted == FILES_AT_ONCE:
+            with self._transaction() as database:
+                deleted = database.execute(query, (job, job, FILES_AT_ONCE)).rowcount
+
+    def forget(self, deletion: Deletion) -> None:
+        with self._transaction() as database:
+            database.execute("DELETE FROM deletions WHERE job = ?", (deletion.job,))
 
     def add_token(self, token: Token) -> None:
         with self._transaction() as database:
@@ -141,18 +195,28 @@ class SQLiteRecords:
     def token(self, id: str) -> Token | None:
         return self._one(Token, "SELECT document FROM tokens WHERE id = ?", id)
 
-    def _write_file(self, database: sqlite3.Connection, before: MediaFile, after: MediaFile) -> Job:
-        """Writes a changed file and takes the change over into the counts and sums of its job."""
-        database.execute(
-            "UPDATE files SET document = ? WHERE job = ? AND n = ?", (after.model_dump_json(), after.job, after.n)
-        )
-        job = self.job(after.job)
-        assert job is not None
-        counts = dict(job.counts)
-        counts[before.state] -= 1
-        counts[after.state] = counts.get(after.state, 0) + 1
-        sums = {name: getattr(job, name) + getattr(after, name) - getattr(before, name) for name in SUMS}
-        return _write_job(database, _changed(job, {"counts": counts, **sums}))
+    def _write_files(self, database: sqlite3.Connection, changed: list[tuple[MediaFile, MediaFile]]) -> Job | None:
+        """Writes files of one job, each before and after, and takes the changes over into the job's counts and sums.
+
+        `None`, with nothing written, if there is no such job.
+        """
+        job = self.job(changed[0][0].job) if changed else None
+        if job is None:
+            return None
+        rows = ((after.model_dump_json(), after.job, after.n) for _, after in changed)
+        database.executemany("UPDATE files SET document = ? WHERE job = ? AND n = ?", rows)
+        counts = Counter(job.counts)
+        counts.update(after.state for _, after in changed)
+        counts.subtract(before.state for before, _ in changed)
+        sums = {
+            name: getattr(job, name) + sum(getattr(after, name) - getattr(before, name) for before, after in changed)
+            for name in SUMS
+        }
+        return _write_job(database, _changed(job, {"counts": dict(counts), **sums}))
+
+    def _deletion(self, job: str) -> Deletion | None:
+        row = self._connection().execute("SELECT job, due, last FROM deletions WHERE job = ?", (job,)).fetchone()
+        return None if row is None else Deletion(*row)
 
     def _one(self, model: type[Model], query: str, *parameters: object) -> Model | None:
         row = self._connection().execute(query, parameters).fetchone()
@@ -195,6 +259,17 @@ class SQLiteRecords:
                 for statement in migration:
                     database.execute(statement)
             database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _insert_files(database: sqlite3.Connection, files: Iterable[MediaFile]) -> None:
+    rows = ((file.job, file.n, file.model_dump_json()) for file in files)
+    database.executemany("INSERT INTO files (job, n, document) VALUES (?, ?, ?)", rows)
+
+
+def _put_deletion(database: sqlite3.Connection, deletion: Deletion) -> Deletion:
+    row = deletion.job, deletion.due, deletion.last
+    database.execute("INSERT OR REPLACE INTO deletions (job, due, last) VALUES (?, ?, ?)", row)
+    return deletion
 
 
 def _write_job(database: sqlite3.Connection, job: Job) -> Job:

@@ -20,6 +20,7 @@ from local.executor import Executor
 from local.layout import this_machine
 from local.objects import DiskObjects
 from local.records import NewerRecords, SQLiteRecords
+from local.sweeper import sweeping
 from local.worker import Workplace
 
 OWNER = "local"
@@ -67,9 +68,10 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
         try:
             _catch_up(service, records)
             executor.resume()
-            yield LocalService(service, objects, _token(service, data / "token"))
+            with sweeping(service):
+                yield LocalService(service, objects, _token(service, data / "token"))
         finally:
-            executor.stop()
+            executor.close()
 
 
 def _records(workplace: Workplace) -> SQLiteRecords:

@@ -59,6 +59,11 @@ class Worker:
             return result
         raise Trouble(result) if outcome == "trouble" else StepFailed(result)
 
+    def interrupt(self) -> None:
+        """Ends the step at work at once, which is then lost; the next starts another process."""
+        with self._lock:
+            self._process.kill()
+
     def end(self) -> None:
         """Ends the process at once and for good."""
         with self._lock:

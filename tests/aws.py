@@ -19,7 +19,7 @@ from moto import mock_aws
 from moto.dynamodb.models.dynamo_type import DDBType, DynamoType
 from moto.dynamodb.responses import DynamoHandler
 
-from chalicelib.aws.records import BY_PATH
+from chalicelib.aws.records import BY_PATH, BY_STATE
 
 REGION = "eu-central-1"
 MEDIA, TRANSCRIPTS, TABLE = "media-of-tests", "transcripts-of-tests", "records"
@@ -31,12 +31,19 @@ MACHINE = {
 RECORDS = {
     "TableName": TABLE,
     "BillingMode": "PAY_PER_REQUEST",
-    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "path")],
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "path", "place")],
     "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
     "LocalSecondaryIndexes": [
         {
             "IndexName": BY_PATH,
             "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "path", "KeyType": "RANGE"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": BY_STATE,
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "place", "KeyType": "RANGE"}],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
         }
     ],

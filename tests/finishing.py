@@ -12,7 +12,7 @@ import anyio
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chalicelib import keys
+from chalicelib import ids, keys
 from chalicelib.jobs import FileError, FileState, JobState, MediaFile
 from chalicelib.service import Service
 from chalicelib.settings import Settings
@@ -35,11 +35,17 @@ class Finisher:
     hold: threading.Event = field(default_factory=threading.Event)
     held: list[str] = field(default_factory=list)
 
-    def start(self, job: str) -> None:
+    def start(self, execution: str) -> None:
+        job, _ = ids.parse_execution(execution)
         if self.hold.is_set():
             self.held.append(job)
         else:
             self.finish(job)
+
+    def stop(self, execution: str) -> None:
+        job, _ = ids.parse_execution(execution)
+        if job in self.held:
+            self.held.remove(job)
 
     def release(self) -> None:
         self.hold.clear()

@@ -32,8 +32,11 @@ CHECKOUT = Path(__file__).parent.parent
 class Started(list[str]):
     """A workflow that only notes which jobs were started."""
 
-    def start(self, job: str) -> None:
-        self.append(job)
+    def start(self, execution: str) -> None:
+        self.append(execution)
+
+    def stop(self, execution: str) -> None:
+        self.append(f"stop {execution}")
 
 
 @dataclass(frozen=True)

@@ -197,8 +197,11 @@ def test_a_job_that_was_added_but_not_started_is_started_by_the_next_event(
     service: Service, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
-        def start(self, job: str) -> None:
-            raise TimeoutError(job)
+        def start(self, execution: str) -> None:
+            raise TimeoutError(execution)
+
+        def stop(self, execution: str) -> None:
+            raise TimeoutError(execution)
 
     put(service, "course/a.mp4", "course/done.txt")
     monkeypatch.setattr(platform, "_provided", [replace(service, workflow=Broken())])

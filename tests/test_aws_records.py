@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from chalicelib import tokens
 from chalicelib.aws import platform
 from chalicelib.aws import records as dynamo
-from chalicelib.aws.records import DynamoRecords, JobExists
+from chalicelib.aws.records import DynamoRecords
 from chalicelib.jobs import FileState, Job, JobState, MediaFile
+from chalicelib.ports import JobExists
 from tests.aws import TABLE
 from tests.test_records import add, job_id, media_files, new_job
 

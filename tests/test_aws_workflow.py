@@ -39,6 +39,25 @@ def test_a_job_is_started_once(workflow: StepFunctions) -> None:
     assert len(executions(workflow)) == 1
 
 
+def test_another_attempt_is_another_execution_of_the_same_job(workflow: StepFunctions) -> None:
+    workflow.start(JOB)
+    workflow.start(f"{JOB}-2")
+    assert {execution["name"] for execution in executions(workflow)} == {JOB, f"{JOB}-2"}
+    (second,) = [found for found in executions(workflow) if found["name"] != JOB]
+    told = workflow.client.describe_execution(executionArn=second["executionArn"])
+    assert json.loads(told["input"]) == {"job": JOB}
+
+
+def test_a_run_is_stopped_by_its_name_and_may_be_missing(workflow: StepFunctions) -> None:
+    workflow.start(JOB)
+    workflow.start(f"{JOB}-2")
+    for _ in range(2):
+        workflow.stop(f"{JOB}-2")
+    workflow.stop(f"{JOB}-3")
+    stopped = {execution["name"]: execution["status"] for execution in executions(workflow)}
+    assert stopped == {JOB: "RUNNING", f"{JOB}-2": "ABORTED"}
+
+
 def test_what_exists_is_success(workflow: StepFunctions) -> None:
     # moto knows names for as long as their executions run only.
     raises(workflow, "ExecutionAlreadyExists")

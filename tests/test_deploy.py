@@ -19,7 +19,7 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
         iam, s3, functions = boto3.client("iam"), boto3.client("s3"), boto3.client("lambda")
         roles = {
             name: iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-            for name in ("api", "events")
+            for name in ("api", "events", "sweep")
         }
         outputs = {
             "MediaBucket": aws.MEDIA,
@@ -32,6 +32,7 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
             "LogDays": "30",
             "ApiRole": roles["api"],
             "EventsRole": roles["events"],
+            "SweepRole": roles["sweep"],
         }
         url = api.deploy("dev", outputs, s3)
         assert url.endswith(f".execute-api.{aws.REGION}.amazonaws.com/api")
@@ -40,7 +41,7 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
         assert {name: function["Role"] for name, function in made.items()} == {
             "transcribe-dev": roles["api"],
             "transcribe-dev-bearer": roles["api"],
-            **{f"transcribe-dev-{name}": roles["events"] for name in api.EVENT_HANDLERS},
+            **{f"transcribe-dev-{name}": outputs[role] for name, role in api.ROLES.items()},
         }
         assert made["transcribe-dev"]["Environment"]["Variables"] == {
             "MEDIA_BUCKET": aws.MEDIA,
@@ -52,8 +53,9 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
         }
         notified = s3.get_bucket_notification_configuration(Bucket=aws.MEDIA)["LambdaFunctionConfigurations"]
         assert [one["LambdaFunctionArn"].rpartition("-")[2] for one in notified] == ["object_created", "folder_done"]
-        (rule,) = boto3.client("events").list_rules()["Rules"]
-        assert json.loads(rule["EventPattern"])["detail"]["stateMachineArn"] == [MACHINE]
+        ended, sweep = sorted(boto3.client("events").list_rules()["Rules"], key=lambda rule: "EventPattern" not in rule)
+        assert json.loads(ended["EventPattern"])["detail"]["stateMachineArn"] == [MACHINE]
+        assert sweep["ScheduleExpression"] == "rate(1 minute)"
         (package,) = Path("build", "api-dev", ".chalice", "deployments").glob("*.zip")
         assert package.stat().st_size < MOST_BYTES
         figure(f"the package of the API has {package.stat().st_size / 1e6:.1f} MB")

@@ -74,6 +74,45 @@ def test_ctrl_c_in_the_middle_ends_soon_and_loses_nothing(
         service.stop()
 
 
+def test_a_cancelled_job_leaves_the_workers_at_once_and_can_be_retried(
+    service: Live, tmp_path: Path, jfk: Path
+) -> None:
+    ffmpeg("-stream_loop", "-1", "-i", jfk, "-t", "60", "-c", "copy", tmp_path / "long.wav")
+    id = service.submit({"long.wav": tmp_path / "long.wav", "jfk.wav": jfk}, formats=["txt"], language="en")
+    service.wait(id, lambda job: job["percent"] > 0)
+    with service.http as http:
+        began = time.monotonic()
+        cancelled = http.post(f"/jobs/{id}/cancel").raise_for_status().json()
+        assert cancelled["files_by_state"] == {"cancelled": 2}
+        while list((service.data / "objects" / "work").glob("*")):
+            assert time.monotonic() - began < 5
+            time.sleep(0.02)
+        assert service.wait(service.submit({"jfk.wav": jfk}))["state"] == "succeeded"
+        assert service.job(id)["state"] == "cancelled"
+        assert http.post(f"/jobs/{id}/retry").raise_for_status().json()["state"] == "queued"
+        job = service.wait(id)
+        assert (job["state"], job["files_by_state"]) == ("succeeded", {"succeeded": 2})
+        assert job["audio_seconds"] == pytest.approx(71, abs=0.1)
+        assert service.transcript(id, 0, "txt").count("fellow Americans") > 3
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_a_deleted_job_leaves_nothing_however_busy_it_is(service: Live, tmp_path: Path, jfk: Path) -> None:
+    ffmpeg("-stream_loop", "-1", "-i", jfk, "-t", "5400", "-c", "copy", tmp_path / "long.wav")
+    id = service.submit({"long.wav": tmp_path / "long.wav"})
+    service.wait(id, lambda job: "preparing" in job["files_by_state"])
+    with service.http as http:
+        began = time.monotonic()
+        http.delete(f"/jobs/{id}").raise_for_status()
+        assert http.get(f"/jobs/{id}").status_code == 404
+        assert http.get("/jobs").json()["jobs"] == []
+    while [path for path in (service.data / "objects").rglob("*") if path.is_file() and id in str(path)]:
+        assert time.monotonic() - began < 8
+        time.sleep(0.02)
+    assert service.wait(service.submit({"jfk.wav": jfk}))["state"] == "succeeded"
+    assert "Traceback" not in service.log.read_text()
+
+
 def test_what_fails_at_every_attempt_fails_the_file(tmp_path: Path, models_dir: Path, jfk: Path) -> None:
     """The model is taken away under the service's feet: preparing works, recognising never does."""
     models = tmp_path / "models"

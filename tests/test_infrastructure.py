@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from chalicelib.aws.records import BY_PATH
+from chalicelib.aws.records import BY_PATH, BY_STATE
 from container.function import VARIABLES
 from deploy import api, data, stack
 from deploy.settings import DeployError, Deployment, parse, settings, variable
@@ -105,9 +105,10 @@ def test_browsers_may_upload_with_what_is_signed() -> None:
 
 def test_table_is_the_one_that_the_records_use() -> None:
     table = properties("Table")
-    for name in ("BillingMode", "KeySchema", "LocalSecondaryIndexes"):
+    for name in ("BillingMode", "KeySchema", "LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
         assert table[name] == aws.RECORDS[name]
     assert table["LocalSecondaryIndexes"][0]["IndexName"] == BY_PATH
+    assert table["GlobalSecondaryIndexes"][0]["IndexName"] == BY_STATE
     assert table["AttributeDefinitions"] == aws.RECORDS["AttributeDefinitions"]
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
@@ -152,12 +153,19 @@ def test_roles() -> None:
         "StepsRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "Work", "WriteTranscripts"],
         "TranscribeRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "WorkAndTexts"],
         "StateMachineRole": ["Children", "Functions", "Lists", "LogDelivery", "StopChildren", "Traces"],
-        "ApiRole": ["Logs", "MissingObjects", "Records", "SignDownloads", "SignUploads", "Traces", "WriteVersions"],
+        "ApiRole": [
+            *("Logs", "MissingObjects", "Records", "SignDownloads", "SignUploads", "StartAndStop", "Traces"),
+            "WriteVersions",
+        ],
         "EventsRole": ["DropInFolders", "Logs", "MissingObjectsAndFolders", "Records", "Start", "Traces"],
+        "SweepRole": ["DeleteObjects", "ListObjects", "Logs", "Records", "Stop", "Traces"],
     }
     assert statements("TranscribeRole")["Records"]["Action"] == ["dynamodb:GetItem", "dynamodb:UpdateItem"]
     deleting = {role for role in allowed if "s3:DeleteObject" in json.dumps(properties(role))}
-    assert deleting == {"StepsRole"}
+    assert deleting == {"StepsRole", "ApiRole", "SweepRole"}
+    assert statements("ApiRole")["SignUploads"]["Resource"] == {"Fn::Sub": "${MediaBucket.Arn}/uploads/*"}
+    ours = ("${MediaBucket.Arn}/uploads/*", "${TranscriptsBucket.Arn}/transcripts/*", "${TranscriptsBucket.Arn}/work/*")
+    assert statements("SweepRole")["DeleteObjects"]["Resource"] == [{"Fn::Sub": name} for name in ours]
     assert statements("StepsRole")["Work"]["Resource"] == {"Fn::Sub": "${TranscriptsBucket.Arn}/work/*"}
     assert statements("StateMachineRole")["Functions"]["Resource"] == [
         {"Fn::GetAtt": ["StepsFunction", "Arn"]},
@@ -240,6 +248,7 @@ OUTPUTS = {
     "LogDays": "30",
     "ApiRole": "arn:api",
     "EventsRole": "arn:events",
+    "SweepRole": "arn:sweep",
 }
 
 
@@ -261,15 +270,16 @@ def test_chalice_gets_what_the_stack_has_made() -> None:
         "RETENTION_DAYS": "90",
     }
     handlers = made["dev"]["lambda_functions"]
-    assert {name: handlers[name]["iam_role_arn"] for name in handlers} == dict.fromkeys(
-        api.EVENT_HANDLERS, "arn:events"
-    )
+    assert {name: handlers[name]["iam_role_arn"] for name in handlers} == {
+        **dict.fromkeys(("object_created", "folder_done", "execution_ended"), "arn:events"),
+        "sweep": "arn:sweep",
+    }
 
 
 def test_event_handlers_are_those_of_the_app() -> None:
     import app
 
-    assert set(api.EVENT_HANDLERS) <= app.app.handler_map.keys()
+    assert api.ROLES.keys() <= app.app.handler_map.keys()
 
 
 def test_a_stage_that_is_not_there() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from chalicelib.aws import platform
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Options, Token
-from chalicelib.ports import Records
+from chalicelib.ports import Deletion, JobExists, Records
 from local.records import MIGRATIONS, NewerRecords, SQLiteRecords
 from tests.conftest import Figure
 
@@ -197,6 +197,86 @@ def test_tokens(records: Records) -> None:
     records.add_token(forever)
     records.add_token(brief)
     assert (records.token("a"), records.token("b")) == (forever, brief)
+
+
+def test_files_of_some_states_are_paged_by_number(records: Records) -> None:
+    job = add(records, count=12)
+    add(records, 1, count=3)
+    for file in media_files(job.id, 12):
+        if file.n % 2:
+            records.move_file(file, FileState.FAILED if file.n % 3 else FileState.SUCCEEDED)
+    failed = records.files(job.id, 10, states=[FileState.FAILED])
+    assert [(file.n, file.state) for file in failed] == [(n, FileState.FAILED) for n in (1, 5, 7, 11)]
+    assert [file.n for file in records.files(job.id, 2, 1, [FileState.FAILED])] == [5, 7]
+    ended = [FileState.SUCCEEDED, FileState.FAILED]
+    assert [file.n for file in records.files(job.id, 4, 1, ended)] == [3, 5, 7, 9]
+    assert records.files(job.id, 4, states=[FileState.PREPARING]) == []
+    assert records.files(job.id, 4, states=[]) == []
+
+
+def test_many_files_are_moved_at_once(records: Records) -> None:
+    job = add(records, count=205)
+    files = media_files(job.id, 205)
+    records.move_file(files[0], FileState.UPLOADED, {"audio_seconds": 5})
+    records.move_file(files[150], FileState.FAILED, {"audio_seconds": 2.5, "error": FileError(code="x", message="y")})
+    found = records.file(job.id, 150)
+    assert found is not None
+    # The first is no longer what it is thought to be.
+    some = [*files[:150], found, *files[151:201]]
+    records.move_files(some, FileState.UPLOADED, {"audio_seconds": 0.25, "error": None})
+    assert counted(records, job.id) == {FileState.UPLOADED: 201, FileState.AWAITING_UPLOAD: 4}
+    after = records.job(job.id)
+    assert after is not None
+    assert {state: count for state, count in after.counts.items() if count} == counted(records, job.id)
+    assert after.audio_seconds == 200 * 0.25 + 5
+    moved = records.file(job.id, 150)
+    assert moved is not None
+    assert moved.error is None
+    records.move_files([], FileState.FAILED)
+
+
+def test_a_hidden_job_is_gone_and_its_id_is_taken(records: Records) -> None:
+    job = add(records, count=3)
+    other = add(records, 1)
+    deletion = records.hide_job(job, 1000, 2000)
+    assert deletion == Deletion(job.id, 1000, 2000)
+    assert records.hide_job(job, 1000, 2000) is None
+    assert records.job(job.id) is None
+    assert [found.id for found in records.jobs("ann", 10)] == [other.id]
+    assert records.change_job(job.id, list(JobState), {"state": JobState.QUEUED}) is None
+    file = media_files(job.id, 3)[0]
+    assert records.move_file(file, FileState.UPLOADED) is None
+    records.move_files([file], FileState.UPLOADED)
+    records.add_speech_done(job.id, 0, 1.5)
+    assert records.job(job.id) is None
+    with pytest.raises(JobExists):
+        records.add_job(job, media_files(job.id, 3))
+
+    records.delete_files(job.id)
+    assert records.files(job.id, 10) == []
+    records.forget(deletion)
+    assert records.deletions(10**10, 10) == []
+    assert records.files(other.id, 10) == media_files(other.id, 1)
+    records.add_job(job, media_files(job.id, 3))
+    assert records.job(job.id) == job
+
+
+def test_deletions_come_when_they_are_due(records: Records) -> None:
+    kept = new_job(job_id(0)).model_copy(update={"delete_at": 500})
+    records.add_job(kept, media_files(kept.id, 1))
+    hidden = add(records, 1)
+    first = records.hide_job(hidden, 100, 2000)
+    assert first is not None
+    assert records.deletions(99.9, 10) == []
+    assert records.deletions(100, 10) == [first]
+    assert records.deletions(500.5, 10) == [first, Deletion(kept.id, 500)]
+    assert records.deletions(500, 1) == [first]
+    later = records.postpone(first, 900)
+    assert later == Deletion(hidden.id, 900, 2000)
+    assert records.postpone(first, 900) is None
+    assert records.deletions(899, 10) == [Deletion(kept.id, 500)]
+    assert records.hide_job(kept, 950, 3000) == Deletion(kept.id, 950, 3000)
+    assert records.deletions(1000, 10) == [later, Deletion(kept.id, 950, 3000)]
 
 
 def move_all(open_records: Open, job: str, count: int) -> list[int]:

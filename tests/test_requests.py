@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import ids, tokens
 from chalicelib.errors import Problem
-from chalicelib.jobs import MAX_FILES, FileState, Job, JobState, Options, output_paths
+from chalicelib.jobs import MAX_PAGE, FileState, Job, JobState, Options, output_paths
 from chalicelib.service import Service
 from chalicelib.settings import Settings
 from local.objects import DiskObjects
@@ -24,8 +24,11 @@ class Starts:
     def __init__(self) -> None:
         self.jobs: list[str] = []
 
-    def start(self, job: str) -> None:
-        self.jobs.append(job)
+    def start(self, execution: str) -> None:
+        self.jobs.append(execution)
+
+    def stop(self, execution: str) -> None:
+        self.jobs.remove(execution)
 
 
 @pytest.fixture
@@ -84,7 +87,7 @@ def test_bad_paths(service: Service, path: Any, message: str) -> None:
             {"files": "must not use 'a.mp4' both as a file and as the folder of 'a.mp4/b.mp4'"},
         ),
         (
-            {"files": [{"path": f"{n}.mp4", "size": 1} for n in range(MAX_FILES + 1)]},
+            {"files": [{"path": f"{n}.mp4", "size": 1} for n in range(MAX_PAGE + 1)]},
             {"files": "must hold no more than 1000, not 1001"},
         ),
         ({"files": [{"path": "a.mp4"}]}, {"files[0].size": "must be given"}),

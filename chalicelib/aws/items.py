@@ -1,8 +1,9 @@
 """Models as items of DynamoDB, and changes of them as update expressions."""
 
+import functools
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any, TypeVar
@@ -72,12 +73,16 @@ def setting(changes: Item) -> Update:
     )
 
 
-def totalling(before: Item, changes: Item) -> Update:
-    """Takes the changes of a file, its state among them, over into the counts and sums of its job."""
-    counts = Counter({changes["state"]: 1})
-    counts[before["state"]] -= 1
+def totalling(before: Sequence[Item], changes: Item) -> Update:
+    """Takes the changes of files, their state among them, over into the counts and sums of their job."""
+    counts = Counter({changes["state"]: len(before)})
+    counts.subtract(file["state"] for file in before)
     counting = (f"counts.#{state} = if_not_exists(counts.#{state}, :zero) + :{state}" for state in counts)
-    sums = {name: _exactly.subtract(Decimal(changes[name]), before[name]) for name in SUMS if name in changes}
+    sums = {
+        name: _exactly.subtract(Decimal(changes[name] * len(before)), _total(file[name] for file in before))
+        for name in SUMS
+        if name in changes
+    }
     adding = " ADD " + ", ".join(f"{name} :{name}" for name in sums) if sums else ""
     return Update(
         f"SET {', '.join(counting)}{adding}",
@@ -88,6 +93,10 @@ def totalling(before: Item, changes: Item) -> Update:
 
 def adding(name: str, amount: float) -> Update:
     return Update(f"ADD #{name} :{name}", {f"#{name}": name}, {f":{name}": Decimal(repr(amount))})
+
+
+def _total(numbers: Iterable[int | Decimal]) -> Decimal:
+    return functools.reduce(lambda total, number: _exactly.add(total, Decimal(number)), numbers, Decimal(0))
 
 
 def _plain(document: str | bytes) -> Item:

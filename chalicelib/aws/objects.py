@@ -98,6 +98,9 @@ class S3Objects:
         for page in self._pages(prefix):
             yield from page
 
+    def remove(self, key: str) -> None:
+        self.client.delete_object(**self._name(key))
+
     def delete(self, prefix: str) -> None:
         if prefix.count("/") < 2 or not prefix.endswith("/"):
             raise ValueError(f"{prefix!r} is not the prefix of one job's objects")

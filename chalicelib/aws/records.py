@@ -6,29 +6,36 @@
 | file `n` of a job         | `job#<id>`      | `file#<n>`, with leading zeros   |
 | that a job is of an owner | `owner#<owner>` | `<job id>`: so they sort by time |
 | token                     | `token#<id>`    | `token`                          |
+| that a job is to go       | `deletions`     | `<due>#<job id>`                 |
 
-The other attributes are the fields of the models; `expires` is the table's time to live, in seconds since 1970. The
-local secondary index `by_path` (`pk`, `path`) has the keys of files. Every read is consistent.
+The other attributes are the fields of the models; `expires` is the table's time to live, in seconds since 1970. Two
+indexes have the keys of files: the local one `by_path` (`pk`, `path`), and the global one `by_state` (`pk`, `place`:
+state and number). Every read but of the latter is consistent. In the place of a job that was deleted an item `gone` is
+left for a while, so that its id is not used again.
 """
 
 import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.items import SUMS, Item, Model, adding, changed, decoded, document, encoded, setting, totalling
 from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+from chalicelib.ports import Deletion, JobExists
 
 BY_PATH = "by_path"
+BY_STATE = "by_state"
 # What DynamoDB takes in one transaction, and looks up in one batch.
 TRANSACTION_ITEMS = 100
 BATCH_KEYS = 100
+BATCH_WRITES = 25
 FILE_DIGITS = 8
+TIME_DIGITS = 12
 MAX_KEY_BYTES = 2048
 
 LOST = {"ConditionalCheckFailedException", "ConditionalCheckFailed"}
@@ -38,10 +45,6 @@ CONTENDED = {"TransactionConflictException", "TransactionConflict", "ThrottlingE
 PATIENCE_SECONDS = 20.0
 SHORTEST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
-
-
-class JobExists(Exception):
-    """A job of this id is recorded already."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,15 @@ class DynamoRecords:
         """
         expires = None if self.keep_seconds is None else job.created_at + self.keep_seconds
         no_job = {"ConditionExpression": "attribute_not_exists(pk)"}
-        puts = ({"Put": self._put(_file_key(job.id, file.n), document(file), expires)} for file in files)
+        puts = ({"Put": self._put_file(file, expires)} for file in files)
         while page := list(itertools.islice(puts, TRANSACTION_ITEMS - 1)):
             self._add(job.id, [{"ConditionCheck": {**self._at(_job_key(job.id)), **no_job}}, *page])
         new = {**self._put(_job_key(job.id), document(job), expires), **no_job}
-        self._add(job.id, [{"Put": new}, {"Put": self._put(_owned_key(job.owner, job.id), {}, expires)}])
+        listed = [{"Put": self._put(key, {}, expires)} for key in _listings(job)]
+        self._add(job.id, [{"Put": new}, *listed])
 
     def job(self, id: str) -> Job | None:
-        return self._get(Job, _job_key(id))
+        return _job(self._item(_job_key(id)))
 
     def jobs(self, owner: str, limit: int, before: str | None = None) -> list[Job]:
         jobs: list[Job] = []
@@ -102,7 +106,11 @@ class DynamoRecords:
         found = list(self._query(condition, values, 1, IndexName=BY_PATH, **names))
         return self._get(MediaFile, {"pk": found[0]["pk"], "sk": found[0]["sk"]}) if found else None
 
-    def files(self, job: str, limit: int, after: int = -1) -> list[MediaFile]:
+    def files(
+        self, job: str, limit: int, after: int = -1, states: Collection[FileState] | None = None
+    ) -> list[MediaFile]:
+        if states is not None:
+            return self._files_in(states, job, limit, after)
         first = _file_key(job, after + 1)
         values = {":pk": first["pk"], ":first": first["sk"], ":last": "file#~"}
         found = self._query("pk = :pk AND sk BETWEEN :first AND :last", values, limit)
@@ -110,13 +118,13 @@ class DynamoRecords:
 
     def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
         key = _file_key(file.job, file.n)
-        changes = changed(MediaFile, {**changes, "state": to})
+        changes = {**changed(MediaFile, {**changes, "state": to}), "place": _place(to, file.n)}
         while (recorded := self._item(key)) is not None and recorded["state"] == file.state:
             # The job's sums follow from the file's, which therefore must still be what has been read.
             basis = {name: recorded[name] for name in ("state", *SUMS) if name in changes}
             condition = " AND ".join(f"#{name} = :was_{name}" for name in basis)
             moved = setting(changes).request(condition, {f":was_{name}": value for name, value in basis.items()})
-            counted = totalling(recorded, changes).request("attribute_exists(pk)")
+            counted = totalling([recorded], changes).request("attribute_exists(counts)")
             updates = [
                 {"Update": {**self._at(key), **moved}},
                 {"Update": {**self._at(_job_key(file.job)), **counted}},
@@ -127,19 +135,90 @@ class DynamoRecords:
                 return None
         return None
 
+    def move_files(self, files: Sequence[MediaFile], to: FileState, changes: Mapping[str, Any] = {}) -> None:
+        for start in range(0, len(files), TRANSACTION_ITEMS - 1):
+            some = files[start : start + TRANSACTION_ITEMS - 1]
+            if not self._move_together(some, to, changed(MediaFile, {**changes, "state": to})):
+                for file in some:
+                    self.move_file(file, to, changes)
+
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
         # No transaction: hundreds of functions report to one job at once. Plain updates of an item wait for each other,
         # where transactions cancel each other.
-        update = adding("speech_seconds_done", seconds).request("attribute_exists(pk)")
+        update = adding("speech_seconds_done", seconds).request("attribute_exists(speech_seconds_done)")
         for key in (_file_key(job, n), _job_key(job)):
             if self._insist(self.client.update_item, **self._at(key), **update) is None:
                 return
+
+    def hide_job(self, job: Job, due: int, last: int) -> Deletion | None:
+        deletion = Deletion(job.id, due, last)
+        gone = {**self._put(_job_key(job.id), {"gone": True}, None), "ConditionExpression": "attribute_exists(counts)"}
+        listed = [{"Delete": self._at(key)} for key in _listings(job) if key != _deletion_key(deletion)]
+        updates = [{"Put": gone}, *listed, {"Put": self._put_deletion(deletion)}]
+        return deletion if self._insist(self.client.transact_write_items, TransactItems=updates) is not None else None
+
+    def deletions(self, now: float, limit: int) -> list[Deletion]:
+        values = {":pk": "deletions", ":last": _deletion_key(Deletion("~", math.floor(now)))["sk"]}
+        return [_deletion(item) for item in self._query("pk = :pk AND sk <= :last", values, limit)]
+
+    def postpone(self, deletion: Deletion, due: int) -> Deletion | None:
+        later = replace(deletion, due=due)
+        there = {"ConditionExpression": "attribute_exists(pk)"}
+        updates = [
+            {"Delete": {**self._at(_deletion_key(deletion)), **there}},
+            {"Put": self._put_deletion(later)},
+        ]
+        return later if self._insist(self.client.transact_write_items, TransactItems=updates) is not None else None
+
+    def delete_files(self, job: str) -> None:
+        first = _file_key(job, 0)
+        values = {":pk": first["pk"], ":first": first["sk"], ":last": "file#~"}
+        condition = "pk = :pk AND sk BETWEEN :first AND :last"
+        found = self._query(condition, values, None, ProjectionExpression="pk, sk")
+        deletes = ({"DeleteRequest": {"Key": encoded(key)}} for key in found)
+        while page := list(itertools.islice(deletes, BATCH_WRITES)):
+            pauses = _pauses()
+            while page:
+                answer = self.client.batch_write_item(RequestItems={self.table: page})
+                page = answer["UnprocessedItems"].get(self.table, [])
+                if page:
+                    time.sleep(next(pauses))
+
+    def forget(self, deletion: Deletion) -> None:
+        self.client.delete_item(**self._at(_job_key(deletion.job)), ConditionExpression="attribute_not_exists(counts)")
+        self.client.delete_item(**self._at(_deletion_key(deletion)))
 
     def add_token(self, token: Token) -> None:
         self.client.put_item(**self._put(_token_key(token.id), document(token), token.expires_at))
 
     def token(self, id: str) -> Token | None:
         return self._get(Token, _token_key(id))
+
+    def _files_in(self, states: Collection[FileState], job: str, limit: int, after: int) -> list[MediaFile]:
+        """Their numbers come from the index, and they themselves, as they are by now, from the table."""
+        numbers: list[int] = []
+        for state in states:
+            values = {":pk": _job_key(job)["pk"], ":first": _place(state, after + 1), ":last": f"{state}#~"}
+            condition = "pk = :pk AND place BETWEEN :first AND :last"
+            found = self._query(condition, values, limit, IndexName=BY_STATE, ConsistentRead=False)
+            numbers += [int(item["sk"].removeprefix("file#")) for item in found]
+        keys = [_file_key(job, n) for n in sorted(set(numbers))[:limit]]
+        files = [MediaFile.model_validate(item) for item in self._batch(keys)]
+        return sorted((file for file in files if file.state in states), key=lambda file: file.n)
+
+    def _move_together(self, files: Sequence[MediaFile], to: FileState, changes: Item) -> bool:
+        """Whether these files, no more than fit, were as they are here, and so were moved."""
+        updates = []
+        before = [document(file) for file in files]
+        for file, was in zip(files, before, strict=True):
+            basis = {name: was[name] for name in ("state", *SUMS) if name in changes}
+            condition = " AND ".join(f"#{name} = :was_{name}" for name in basis)
+            moved = setting({**changes, "place": _place(to, file.n)})
+            request = moved.request(condition, {f":was_{name}": value for name, value in basis.items()})
+            updates.append({"Update": {**self._at(_file_key(file.job, file.n)), **request}})
+        counted = totalling(before, changes).request("attribute_exists(counts)")
+        updates.append({"Update": {**self._at(_job_key(files[0].job)), **counted}})
+        return self._insist(self.client.transact_write_items, TransactItems=updates) is not None
 
     def _add(self, job_id: str, actions: list[Item]) -> None:
         if self._insist(self.client.transact_write_items, TransactItems=actions) is None:
@@ -153,19 +232,21 @@ class DynamoRecords:
         return [item["sk"] for item in self._query(condition, values, limit, ScanIndexForward=False)]
 
     def _jobs(self, ids: list[str]) -> dict[str, Job]:
-        found: dict[str, Job] = {}
-        keys = [encoded(_job_key(id)) for id in ids]
+        jobs = map(_job, self._batch([_job_key(id) for id in ids]))
+        return {job.id: job for job in jobs if job is not None}
+
+    def _batch(self, items: list[Item]) -> Iterator[Item]:
+        """Those of the items with these keys that there are, in any order."""
+        keys = [encoded(key) for key in items]
         pauses = _pauses()
         while keys:
             request = {self.table: {"Keys": keys[:BATCH_KEYS], "ConsistentRead": True}}
             answer = self.client.batch_get_item(RequestItems=request)
-            jobs = [Job.model_validate(decoded(item)) for item in answer["Responses"][self.table]]
-            found |= {job.id: job for job in jobs}
+            yield from map(decoded, answer["Responses"][self.table])
             left_out = answer["UnprocessedKeys"].get(self.table, {}).get("Keys", [])
             keys = keys[BATCH_KEYS:] + left_out
             if left_out:
                 time.sleep(next(pauses))
-        return found
 
     def _get(self, model: type[Model], key: Item) -> Model | None:
         item = self._item(key)
@@ -177,17 +258,16 @@ class DynamoRecords:
         answer = self.client.get_item(**self._at(key), ConsistentRead=True)
         return decoded(answer["Item"]) if "Item" in answer else None
 
-    def _query(self, condition: str, values: Item, limit: int, **how: Any) -> Iterator[Item]:
-        """The first `limit` items that meet the condition."""
+    def _query(self, condition: str, values: Item, limit: int | None, **how: Any) -> Iterator[Item]:
+        """The first `limit` items that meet the condition, or all."""
         if not _possible(values[":pk"]):
             return
         pages = self.client.get_paginator("query").paginate(
             TableName=self.table,
-            ConsistentRead=True,
             KeyConditionExpression=condition,
             ExpressionAttributeValues=encoded(values),
             PaginationConfig={"MaxItems": limit, "PageSize": limit},
-            **how,
+            **{"ConsistentRead": True, **how},
         )
         for page in pages:
             yield from map(decoded, page["Items"])
@@ -210,6 +290,12 @@ class DynamoRecords:
                     raise
             time.sleep(next(pauses))
 
+    def _put_file(self, file: MediaFile, expires: float | None) -> Item:
+        return self._put(_file_key(file.job, file.n), {**document(file), "place": _place(file.state, file.n)}, expires)
+
+    def _put_deletion(self, deletion: Deletion) -> Item:
+        return self._put(_deletion_key(deletion), {"last": deletion.last}, None)
+
     def _put(self, key: Item, document: Item, expires: float | None) -> Item:
         living = {} if expires is None else {"expires": math.ceil(expires)}
         return {"TableName": self.table, "Item": encoded({**document, **living, **key})}
@@ -228,6 +314,29 @@ def _file_key(job: str, n: int) -> Item:
 
 def _owned_key(owner: str, job: str) -> Item:
     return {"pk": f"owner#{owner}", "sk": job}
+
+
+def _deletion_key(deletion: Deletion) -> Item:
+    return {"pk": "deletions", "sk": f"{deletion.due:0{TIME_DIGITS}}#{deletion.job}"}
+
+
+def _deletion(item: Item) -> Deletion:
+    due, _, job = item["sk"].partition("#")
+    return Deletion(job, int(due), int(item.get("last", 0)))
+
+
+def _listings(job: Job) -> list[Item]:
+    """The keys of the items by which a job is found."""
+    deletion = [] if job.delete_at is None else [_deletion_key(Deletion(job.id, job.delete_at))]
+    return [_owned_key(job.owner, job.id), *deletion]
+
+
+def _job(item: Item | None) -> Job | None:
+    return None if item is None or "gone" in item else Job.model_validate(item)
+
+
+def _place(state: FileState, n: int) -> str:
+    return f"{state}#{n:0{FILE_DIGITS}}"
 
 
 def _token_key(id: str) -> Item:
