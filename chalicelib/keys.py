@@ -76,4 +76,4 @@ def chunk(job: str, file: int, index: int) -> str:
 
 def of_job(job: str) -> tuple[str, ...]:
     """The prefixes of all that belongs to a job."""
-    return f"{UPLOADS}{job}/", work(job), f"{TRANSCRIPTS}{job}/"
+    return f"{UPLOADS}{job}/", work(job), f"{TRANSCRIPTS}{job}/", f"{VERSIONS}{job}/"

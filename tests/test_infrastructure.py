@@ -11,6 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from chalicelib import keys
 from chalicelib.aws.records import BY_PATH, BY_STATE
 from container.function import VARIABLES
 from deploy import api, data, stack
@@ -164,8 +165,9 @@ def test_roles() -> None:
     deleting = {role for role in allowed if "s3:DeleteObject" in json.dumps(properties(role))}
     assert deleting == {"StepsRole", "ApiRole", "SweepRole"}
     assert statements("ApiRole")["SignUploads"]["Resource"] == {"Fn::Sub": "${MediaBucket.Arn}/uploads/*"}
-    ours = ("${MediaBucket.Arn}/uploads/*", "${TranscriptsBucket.Arn}/transcripts/*", "${TranscriptsBucket.Arn}/work/*")
-    assert statements("SweepRole")["DeleteObjects"]["Resource"] == [{"Fn::Sub": name} for name in ours]
+    deleted = {resource["Fn::Sub"] for resource in statements("SweepRole")["DeleteObjects"]["Resource"]}
+    kinds = {prefix.partition("/")[0] for prefix in keys.of_job("")}
+    assert {name.removesuffix("/*").rpartition("/")[2] for name in deleted} == kinds
     assert statements("StepsRole")["Work"]["Resource"] == {"Fn::Sub": "${TranscriptsBucket.Arn}/work/*"}
     assert statements("StateMachineRole")["Functions"]["Resource"] == [
         {"Fn::GetAtt": ["StepsFunction", "Arn"]},
