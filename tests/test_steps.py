@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from container.transcript import Batch, BatchChunk
 
 from chalicelib import keys
 from chalicelib.jobs import FileState, Job, JobState, MediaFile, Options
+from chalicelib.transcript import Batch, BatchChunk
 from local.worker import Workplace
 
 ENDS = [*(state for state in JobState if state.final), None]
