@@ -303,6 +303,26 @@ def test_reload_in_mid_upload_resumes(tab: Any, jfk_video: Path) -> None:
     tab.wait_for_selector(".file[data-state=succeeded]", timeout=60_000)
 
 
+@in_a_browser
+def test_cancel_retry_and_delete(tab: Any, service: Live, jfk_video: Path) -> None:
+    with service.http as http:
+        files = [{"path": "talk.mp4", "size": jfk_video.stat().st_size}]
+        job = http.post("/jobs", json={"files": files}).raise_for_status().json()["id"]
+    tab.goto(f"{service.environment['TRANSCRIBE_SERVER']}/#/jobs/{job}")
+    tab.click("text=Cancel job")
+    tab.wait_for_selector(".chip[data-state=cancelled]")
+    tab.click("text=Go on")
+    tab.wait_for_selector("text=1 file did not arrive yet")
+    tab.set_input_files(
+        "input[type=file] >> nth=0", {"name": "talk.mp4", "mimeType": "", "buffer": jfk_video.read_bytes()}
+    )
+    tab.wait_for_selector(".file[data-state=succeeded]", timeout=60_000)
+    tab.click("[aria-label='Delete job']")
+    tab.click("dialog >> text=Delete job")
+    tab.wait_for_selector("text=The job is deleted.")
+    assert tab.locator(f"a[href='#/jobs/{job}']").count() == 0
+
+
 @pytest.mark.alone
 @in_a_browser
 def test_three_hours_scroll_smoothly(tab: Any, service: Live, jfk_video: Path, figure: Figure) -> None:

@@ -73,6 +73,9 @@ export const api = {
     call<{ files: MediaFile[]; next: string | null }>("GET", `jobs/${id}/files?cursor=${cursor}`),
   create: (files: { path: string; size: number }[], options: Partial<Options>) =>
     call<JobWithFiles>("POST", "jobs", { files, options }),
+  cancel: (id: string) => call<Job>("POST", `jobs/${id}/cancel`),
+  retry: (id: string) => call<Job>("POST", `jobs/${id}/retry`),
+  remove: (id: string) => call<void>("DELETE", `jobs/${id}`),
   upload: (job: string, n: number) => call<Upload>("POST", `${file(job, n)}/upload`),
   transcriptUrl: (job: string, n: number, format: Format) =>
     call<{ url: string }>("GET", `${file(job, n)}/transcript?format=${format}`).then(near),

@@ -3,9 +3,9 @@ import { api } from "../api";
 import { downloadMany, downloadOne } from "../downloads";
 import { baseName, bytes, duration, folderOf, language, moment } from "../format";
 import { Icon } from "../icons";
-import { attempt, Bar, Failure, IconButton, Menu, StateChip, tell, useTitle } from "../parts";
+import { attempt, Bar, Dialog, Failure, IconButton, Menu, StateChip, tell, useTitle } from "../parts";
 import { usePolled } from "../polling";
-import { paths } from "../routes";
+import { go, paths } from "../routes";
 import { sendings, type Sending } from "../sending";
 import { t } from "../texts";
 import { type Format, isFinal, type JobWithFiles, type MediaFile } from "../types";
@@ -49,7 +49,7 @@ export function JobView({ id }: { id: string }) {
   const sending = sendings.value.get(id);
   return (
     <div class="column">
-      <JobHead job={job} />
+      <JobHead job={job} refresh={polled.refresh} />
       {polled.problem && <Failure message={polled.problem.message} retry={polled.refresh} />}
       {job.error && <Failure message={job.error} />}
       <Overall job={job} sending={sending} />
@@ -69,7 +69,7 @@ export function JobView({ id }: { id: string }) {
   );
 }
 
-function JobHead({ job }: { job: JobWithFiles }) {
+function JobHead({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
   const took = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : 0;
   const facts = [
     moment(job.created_at),
@@ -88,8 +88,62 @@ function JobHead({ job }: { job: JobWithFiles }) {
         <h1>{jobTitle(job)}</h1>
         <p class="facts">{facts.filter(Boolean).join(" · ")}</p>
       </div>
-      <div class="actions">{done && <DownloadAll job={job} />}</div>
+      <div class="actions">
+        <Control job={job} refresh={refresh} />
+        {done && <DownloadAll job={job} />}
+      </div>
     </header>
+  );
+}
+
+/** Cancelling, retrying and deleting the job. */
+function Control({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
+  const [asking, setAsking] = useState(false);
+  const dropUploads = async (): Promise<void> => (await import("../uploads")).drop(job.id);
+  const cancel = async (): Promise<void> => {
+    await dropUploads();
+    await api.cancel(job.id);
+    refresh();
+  };
+  const retry = async (): Promise<void> => {
+    await api.retry(job.id);
+    refresh();
+  };
+  const remove = async (): Promise<void> => {
+    setAsking(false);
+    await dropUploads();
+    await api.remove(job.id);
+    tell(t.job.removed);
+    go(paths.jobs);
+  };
+  if (!isFinal(job)) {
+    return (
+      <button type="button" class="button" onClick={() => attempt(cancel())}>
+        {t.job.cancel}
+      </button>
+    );
+  }
+  return (
+    <>
+      {job.state !== "succeeded" && (
+        <button type="button" class="button" onClick={() => attempt(retry())}>
+          <Icon shape="retry" size={18} />
+          {job.state === "cancelled" ? t.job.retryCancelled : t.job.retry}
+        </button>
+      )}
+      <IconButton shape="trash" label={t.job.remove} onClick={() => setAsking(true)} />
+      <Dialog title={t.job.removeTitle} open={asking} onClose={() => setAsking(false)}>
+        <p>{t.job.removeText}</p>
+        <footer>
+          <button type="button" class="button" onClick={() => setAsking(false)}>
+            {t.job.keep}
+          </button>
+          <button type="button" class="button danger" onClick={() => attempt(remove())}>
+            {t.job.remove}
+          </button>
+        </footer>
+      </Dialog>
+    </>
   );
 }
 
