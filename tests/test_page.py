@@ -78,7 +78,9 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def tab(browser: Any, service: Live) -> Iterator[Any]:
     """A signed-in tab. What the page logs as an error, such as a breach of its security policy, fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, color_scheme="light", reduced_motion="reduce"
+    )
     opened = context.new_page()
     errors: list[str] = []
     opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -107,7 +109,7 @@ def shoot(tab: Any, name: str) -> None:
             tab.set_viewport_size({"width": size[0], "height": size[1]})
             tab.wait_for_timeout(150)
             tab.screenshot(path=SCREENSHOTS / f"{name}-{kind}-{scheme}.png")
-    tab.emulate_media(color_scheme="light")
+    tab.emulate_media(color_scheme="light", reduced_motion="reduce")
     tab.set_viewport_size({"width": 1280, "height": 800})
 
 
@@ -177,7 +179,7 @@ def test_without_a_page_the_service_says_what_it_is(tmp_path: Path) -> None:
 
 @in_a_browser
 def test_wrong_token_is_refused_and_the_right_one_is_kept(browser: Any, service: Live, figure: Figure) -> None:
-    tab = browser.new_page()
+    tab = browser.new_page(reduced_motion="reduce")
     tab.goto(service.environment["TRANSCRIBE_SERVER"])
     tab.fill("#token", "wrong.token")
     tab.click("text=Sign in >> nth=-1")
@@ -240,7 +242,7 @@ def test_a_correction_is_saved_downloaded_and_reverted(tab: Any, service: Live, 
     service.wait(job)
     tab.goto(f"{service.environment['TRANSCRIBE_SERVER']}/#/jobs/{job}/files/0")
     tab.click("button:has-text('Edit')")
-    passage = tab.locator(".passage p >> nth=0")
+    passage = tab.locator(".passage p[contenteditable] >> nth=0")
     passage.fill("And so my fellow Martians ask not what your country can do for you")
     tab.fill(".times input >> nth=0", "0:00.20")
     tab.fill("[type=search]", "country")
