@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -213,6 +214,12 @@ def test_video_dropped_becomes_text_that_leads_to_its_second(tab: Any, service: 
     tab.wait_for_selector(".file[data-state=succeeded]", timeout=60_000)
     shoot(tab, "job")
     assert serious(tab) == []
+    with tab.expect_download() as archive:
+        tab.click("summary:has-text('Download all')")
+        tab.click("text=All formats (ZIP)")
+    with ZipFile(archive.value.path()) as files:
+        assert sorted(files.namelist()) == [f"inaugural.{format}" for format in ("json", "srt", "tsv", "txt", "vtt")]
+        assert b"fellow Americans" in files.read("inaugural.txt")
     tab.click(".file a.title")
     tab.wait_for_selector(".passage")
     until(tab, "document.querySelector('video')?.readyState >= 1")
