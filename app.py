@@ -8,7 +8,7 @@ from typing import Any
 
 from chalice.app import AuthRequest, AuthResponse, Chalice, CloudWatchEvent, Rate, Request, Response, S3Event
 
-from chalicelib import control, editing, errors, inbox, keys, page, platform, retention
+from chalicelib import control, editing, errors, inbox, keys, multipart, page, platform, retention
 from chalicelib.aws.events import objects_created
 from chalicelib.errors import Problem
 
@@ -114,6 +114,22 @@ def list_files(job_id: str) -> Any:
 @route("/jobs/{job_id}/files/{n}/upload", "POST", authorizer=bearer)
 def renew_upload(job_id: str, n: str) -> Any:
     return platform.service().upload(_owner(), job_id, n)
+
+
+@route("/jobs/{job_id}/files/{n}/parts", "POST", authorizer=bearer)
+def get_parts(job_id: str, n: str) -> Any:
+    return multipart.parts(platform.service(), _owner(), job_id, n, _request().raw_body)
+
+
+@route("/jobs/{job_id}/files/{n}/parts", "DELETE", authorizer=bearer)
+def abort_parts(job_id: str, n: str) -> Any:
+    multipart.abort(platform.service(), _owner(), job_id, n)
+    return Response("", status_code=HTTPStatus.NO_CONTENT)
+
+
+@route("/jobs/{job_id}/files/{n}/complete", "POST", authorizer=bearer)
+def complete_upload(job_id: str, n: str) -> Any:
+    return multipart.complete(platform.service(), _owner(), job_id, n, _request().raw_body)
 
 
 @route("/jobs/{job_id}/files/{n}/transcript", authorizer=bearer)

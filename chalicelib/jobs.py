@@ -145,7 +145,8 @@ class FileError(BaseModel):
 class MediaFile(BaseModel):
     """File number `n` of a job. `output` is the path of its transcripts, without suffix.
 
-    `stored_as` is the key of its object where that is not the one to which a job's files are uploaded.
+    `stored_as` is the key of its object where that is not the one to which a job's files are uploaded; `multipart` the
+    id of its upload in parts, if one was begun.
     `speech_seconds` of `audio_seconds` are to be recognised, `speech_seconds_done` of them are.
     """
 
@@ -162,6 +163,7 @@ class MediaFile(BaseModel):
     speech_seconds: float = 0
     speech_seconds_done: float = 0
     stored_as: str | None = None
+    multipart: str | None = None
 
     @property
     def key(self) -> str:

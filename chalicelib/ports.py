@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+from chalicelib.parts import MOST_PARTS, Span
 
 
 class JobExists(Exception):
@@ -13,6 +14,22 @@ class JobExists(Exception):
 
 class ObjectMissing(Exception):
     """There is no object under this key."""
+
+
+class ObjectExists(Exception):
+    """There is an object under this key, and it must not be overwritten."""
+
+
+class UploadMissing(Exception):
+    """There is no such upload in parts: it was completed, aborted or forgotten."""
+
+
+class PartsDiffer(Exception):
+    """The parts that were stored are not those that were named."""
+
+
+class NoRoom(Exception):
+    """There is no room for an object."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +50,42 @@ class Deletion:
     last: int = 0
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part that is stored. `crc32` is the base64 of its CRC-32, big-endian; `None` if the store does not tell."""
+
+    number: int
+    size: int
+    etag: str
+    crc32: str | None
+
+
 class Objects(Protocol):
     """Objects under keys (see `chalicelib.keys`). Writing is atomic: an object is there whole or not at all."""
 
     def presign_put(self, key: str, size: int, seconds: int) -> Upload:
         """A request that for `seconds` from now may store exactly `size` bytes once; never over an existing object."""
+
+    def begin_parts(self, key: str, size: int) -> str:
+        """Begins an upload of `size` bytes in parts, and returns its id. Raises NoRoom."""
+
+    def presign_part(self, key: str, upload: str, span: Span, crc32: str, seconds: int) -> Upload:
+        """A request that for `seconds` from now stores a part, if the body has its size and CRC-32; see `Part`.
+
+        The answer to it has the part's ETag. A part may be stored again until the upload is completed.
+        """
+
+    def parts(self, key: str, upload: str, first: int = 1, last: int = MOST_PARTS) -> list[Part]:
+        """The stored parts among those numbered from `first` to `last`, by number. Raises UploadMissing."""
+
+    def complete_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        """Makes the object of `parts`, which are all of them; never over an existing object.
+
+        Raises UploadMissing, PartsDiffer, or ObjectExists.
+        """
+
+    def abort_parts(self, key: str, upload: str) -> None:
+        """Discards the parts; harmless if there are none."""
 
     def presign_get(self, key: str, seconds: int, filename: str) -> str:
         """A URL that for `seconds` from now downloads the object under the name `filename`."""
@@ -65,7 +113,7 @@ class Objects(Protocol):
         """Deletes one object; harmless if it is not there."""
 
     def delete(self, prefix: str) -> None:
-        """Deletes every object whose key begins with `prefix`, which ends with a slash."""
+        """Deletes every object whose key begins with `prefix`, which ends with a slash, and unfinished uploads too."""
 
 
 class Records(Protocol):
@@ -103,6 +151,12 @@ class Records(Protocol):
 
     def move_files(self, files: Sequence[MediaFile], to: FileState, changes: Mapping[str, Any] = {}) -> None:
         """Moves files of one job as `move_file` does, at much less cost for each; others than these may be left out."""
+
+    def set_multipart(self, file: MediaFile, upload: str | None) -> MediaFile | None:
+        """Sets `multipart` of a file, which as it then is is returned.
+
+        `None`, with nothing changed, if its recorded state or `multipart` are no longer those of `file`.
+        """
 
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
         """Adds to `speech_seconds_done` of the file and of the job."""

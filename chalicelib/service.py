@@ -22,6 +22,7 @@ from chalicelib.jobs import (
     output_paths,
     title,
 )
+from chalicelib.parts import MULTIPART_BYTES, Layout
 from chalicelib.ports import Objects, Records, Workflow
 from chalicelib.records import give_up
 from chalicelib.settings import Settings
@@ -53,7 +54,11 @@ class Service:
         return tokens.owner(self.records, authorization, self.clock())
 
     def create_job(self, owner: str, body: str | bytes) -> dict[str, Any]:
-        """Records a job and answers with it and, per file, the request that uploads it."""
+        """Records a job and answers with it and, per file, how to upload it.
+
+        That is `upload`, a single request, for all files that one can take; and `multipart` for files that had better
+        be sent in parts (see `chalicelib.multipart`).
+        """
         new = self._parse(body)
         now = self.clock()
         job_id = ids.job_id(now)
@@ -104,6 +109,8 @@ class Service:
             raise conflict(f"This job has ended. To go on with it, retry it first: POST /jobs/{job.id}/retry.")
         if file.state != FileState.AWAITING_UPLOAD:
             raise conflict("This file has been uploaded already.")
+        if file.size > self.settings.largest_put:
+            raise conflict("This file is too large for one request. Send it in parts: POST /jobs/<id>/files/<n>/parts.")
         return self._upload(file)
 
     def transcribed(self, owner: str, job_id: str, n: str) -> tuple[Job, MediaFile]:
@@ -240,7 +247,12 @@ class Service:
         }
 
     def _view_with_upload(self, job: Job, file: MediaFile) -> dict[str, Any]:
-        return {**views.file(file, list(job.options.formats)), "upload": self._upload(file)}
+        view = views.file(file, list(job.options.formats))
+        if file.size <= self.settings.largest_put:
+            view["upload"] = self._upload(file)
+        if file.size >= MULTIPART_BYTES:
+            view["multipart"] = views.multipart(Layout(file.size))
+        return view
 
     def _upload(self, file: MediaFile) -> dict[str, Any]:
         return views.upload(self.objects.presign_put(file.key, file.size, self.settings.url_seconds))

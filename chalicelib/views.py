@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.jobs import FileState, Job, JobState, MediaFile
-from chalicelib.ports import Upload
+from chalicelib.parts import Layout
+from chalicelib.ports import Part, Upload
 
 
 def job(job: Job, now: float) -> dict[str, Any]:
@@ -47,6 +48,14 @@ def file(file: MediaFile, options: list[str]) -> dict[str, Any]:
 
 def upload(upload: Upload) -> dict[str, Any]:
     return {"method": upload.method, "url": upload.url, "headers": upload.headers}
+
+
+def multipart(layout: Layout) -> dict[str, Any]:
+    return {"part_size": layout.part_size, "parts": layout.count}
+
+
+def part(part: Part) -> dict[str, Any]:
+    return {"number": part.number, "size": part.size, "etag": part.etag, "crc32": part.crc32}
 
 
 def _time(seconds: float | None) -> str | None:

@@ -1,30 +1,29 @@
 """Objects as files below one folder."""
 
 import contextlib
-import errno
 import os
 import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from chalicelib import keys
-from chalicelib.ports import ObjectMissing, Upload
+from chalicelib.parts import MOST_PARTS, Span
+from chalicelib.ports import ObjectMissing, Part, Upload
+from local.files import DiskFull, disk_full, sync_folder
+from local.partial import PartDraft, PartialFile, Slots, clear_forgotten
 from local.signing import Signer
 
 KINDS = (keys.UPLOADS, keys.TRANSCRIPTS, keys.VERSIONS, keys.WORK)
 TEMPORARY = "tmp"
+PARTIAL = "partial"
 # The records and the work files of running jobs need room as well.
 RESERVED_BYTES = 256 * 2**20
-
-
-class DiskFull(Exception):
-    """There is no room for an object."""
 
 
 class Draft:
@@ -50,12 +49,12 @@ class Draft:
 
     def write(self, data: bytes | bytearray) -> None:
         """Appends. Raises DiskFull."""
-        with _disk_full():
+        with disk_full():
             self._file.write(data)
 
     def publish(self, overwrite: bool) -> None:
         """Raises DiskFull, and FileExistsError if there is an object already that must not be overwritten."""
-        with _disk_full():
+        with disk_full():
             self._file.flush()
             os.fsync(self._file.fileno())
         self._target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +62,7 @@ class Draft:
             self._temporary.replace(self._target)
         else:
             self._target.hardlink_to(self._temporary)
-        _sync_folder(self._target.parent)
+        sync_folder(self._target.parent)
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,7 @@ class DiskObjects:
     root: Path
     secret: bytes
     clock: Callable[[], float] = time.time
+    _slots: Slots = field(default_factory=Slots, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", self.root.resolve())
@@ -93,6 +93,26 @@ class DiskObjects:
     def presign_put(self, key: str, size: int, seconds: int) -> Upload:
         url = self.signer.put_url(_checked(key), size, int(self.clock()) + seconds)
         return Upload("PUT", url, {"Content-Length": str(size)})
+
+    def begin_parts(self, key: str, size: int) -> str:
+        self.require_room(size)
+        upload = secrets.token_hex(16)
+        PartialFile.begin(self._parts_folder(key) / upload, size)
+        return upload
+
+    def presign_part(self, key: str, upload: str, span: Span, crc32: str, seconds: int) -> Upload:
+        url = self.signer.part_url(_checked(key), upload, span, crc32, int(self.clock()) + seconds)
+        return Upload("PUT", url, {"Content-Length": str(span.size)})
+
+    def parts(self, key: str, upload: str, first: int = 1, last: int = MOST_PARTS) -> list[Part]:
+        stored = self._partial(key, upload).parts()
+        return [stored[number] for number in sorted(stored) if first <= number <= last]
+
+    def complete_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        self._partial(key, upload).complete(parts, self._path(key))
+
+    def abort_parts(self, key: str, upload: str) -> None:
+        self._partial(key, upload).discard()
 
     def presign_get(self, key: str, seconds: int, filename: str) -> str:
         return self.signer.get_url(_checked(key), filename, int(self.clock()) + seconds)
@@ -139,12 +159,12 @@ class DiskObjects:
 
     def delete(self, prefix: str) -> None:
         # All of it goes at once by a change of name; taking the files away may then need its time.
-        doomed = self._new_temporary()
-        try:
-            self._path(prefix.removesuffix("/")).rename(doomed)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(doomed)
+        name = prefix.removesuffix("/")
+        for folder in (self._parts_folder(name), self._path(name)):
+            doomed = self._new_temporary()
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(doomed)
+                shutil.rmtree(doomed)
 
     def path(self, key: str) -> Path:
         """The file that holds an object. Raises ObjectMissing."""
@@ -156,6 +176,10 @@ class DiskObjects:
         """A new object, to be written and published."""
         return Draft(self._new_temporary(), self._path(key))
 
+    def part_draft(self, key: str, upload: str, span: Span, crc32: str) -> PartDraft:
+        """A part of an upload, to be written and published. Raises UploadMissing when it is entered."""
+        return PartDraft(self._partial(key, upload), span, crc32, self._slots)
+
     def require_room(self, size: int) -> None:
         """Raises DiskFull if `size` bytes do not fit on the disk with some to spare."""
         if shutil.disk_usage(self.root).free < size + RESERVED_BYTES:
@@ -166,6 +190,10 @@ class DiskObjects:
         for path in self._temporary.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
+    def clear_forgotten(self) -> None:
+        """Takes away uploads in parts to which nothing was added for a week."""
+        clear_forgotten(self.root / PARTIAL, self.clock())
+
     def _open(self, key: str) -> BinaryIO:
         try:
             return self._path(key).open("rb")
@@ -174,6 +202,14 @@ class DiskObjects:
 
     def _new_temporary(self) -> Path:
         return self._temporary / secrets.token_hex(16)
+
+    def _partial(self, key: str, upload: str) -> PartialFile:
+        if not upload.isalnum():
+            raise ValueError(f"{upload!r} is not the id of an upload")
+        return PartialFile(self._parts_folder(key) / upload)
+
+    def _parts_folder(self, key: str) -> Path:
+        return self.root / PARTIAL / _checked(key)
 
     def _path(self, key: str) -> Path:
         return self.root / _checked(key)
@@ -185,21 +221,3 @@ def _checked(key: str) -> str:
     if f"{kind}/" not in KINDS or "\0" in key or any(part in ("", ".", "..") for part in rest.split("/")):
         raise ValueError(f"{key!r} is not the key of an object")
     return key
-
-
-@contextlib.contextmanager
-def _disk_full() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DiskFull from None
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

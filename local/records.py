@@ -153,6 +153,16 @@ class SQLiteRecords:
             same = [found for file, found in now if found is not None and found.state == file.state]
             self._write_files(database, [(file, _changed(file, {**changes, "state": to})) for file in same])
 
+    def set_multipart(self, file: MediaFile, upload: str | None) -> MediaFile | None:
+        with self._transaction() as database:
+            recorded = self.file(file.job, file.n)
+            if recorded is None or (recorded.state, recorded.multipart) != (file.state, file.multipart):
+                return None
+            after = _changed(recorded, {"multipart": upload})
+            row = after.model_dump_json(), after.job, after.n
+            database.execute("UPDATE files SET document = ? WHERE job = ? AND n = ?", row)
+            return after
+
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
         with self._transaction() as database:
             recorded = self.file(job, n)

@@ -25,7 +25,7 @@ from local.worker import Workplace
 
 OWNER = "local"
 SECRET_BYTES = 32
-# Only the disk bounds a file here; S3 takes 5 TB at most, and so do we, so that a job runs on either platform.
+# Only the disk bounds a file here; on AWS it may have 5 TB, and so it may here, so that a job runs on either platform.
 LARGEST_FILE = 5 * 10**12
 
 
@@ -58,12 +58,15 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
         workplace = Workplace(data, models, _secret(data / "secret"), layout.recognisers, layout.threads)
         objects, records = workplace.objects(), _records(workplace)
         objects.clear_unfinished()
+        objects.clear_forgotten()
         executor = Executor(workplace, records)
         service = Service(
             objects=objects,
             records=records,
             workflow=executor,
-            settings=Settings(models=installed, default_model=model, largest_file=LARGEST_FILE),
+            settings=Settings(
+                models=installed, default_model=model, largest_file=LARGEST_FILE, largest_put=LARGEST_FILE
+            ),
         )
         try:
             _catch_up(service, records)

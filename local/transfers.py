@@ -1,6 +1,8 @@
 """Storing and reading objects over HTTP, by signed URLs: what S3 does on AWS."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 
@@ -11,13 +13,18 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from chalicelib.errors import Problem
-from chalicelib.ports import ObjectMissing
+from chalicelib.ports import ObjectMissing, UploadMissing
 from local import problems
-from local.objects import DiskFull, DiskObjects
+from local.files import DiskFull
+from local.objects import DiskObjects, Draft
+from local.partial import ChecksumDiffers, PartReplaced
 
 BLOCK_BYTES = 2**20
 # How long an upload may pause before it is given up.
 PATIENCE_SECONDS = 120.0
+
+# S3 checks the MD5 in this header of a PUT, which need not be signed, and so does this server.
+DIGEST = "Content-MD5"
 
 PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -42,6 +49,8 @@ class Transfers:
 
     async def _put(self, request: Request) -> Response:
         key: str = request.path_params["key"]
+        if "upload" in request.query_params:
+            return await self._put_part(request, key)
         size = self._objects.signer.put_size(key, request.query_params, self._objects.clock())
         _check_length(request, size)
         try:
@@ -50,10 +59,7 @@ class Transfers:
             self._objects.require_room(size)
             await self._receive(request, key, size)
         except DiskFull:
-            raise Problem(
-                HTTPStatus.INSUFFICIENT_STORAGE,
-                f"The server's disk has no room for these {size} bytes. Send the file again when there is room.",
-            ) from None
+            raise _no_room(size) from None
         except FileExistsError:
             # Told once more, in case the server was killed, or failed, before it could take note.
             await run_in_threadpool(self._stored, key, size)
@@ -62,16 +68,37 @@ class Transfers:
         return Response()
 
     async def _receive(self, request: Request, key: str, size: int) -> None:
-        received = 0
+        digest = _digest(request)
         with self._objects.draft(key) as draft:
-            async for block in _blocks(request):
-                received += len(block)
-                if received > size:
-                    raise _wrong_size(f"More than {size} bytes", size)
-                await run_in_threadpool(draft.write, block)
-            if received < size:
-                raise _wrong_size(f"{received} bytes", size)
+            async for block in _blocks(request, size):
+                await run_in_threadpool(_write, draft, block, digest)
+            if digest is not None and base64.b64encode(digest.digest()).decode() != request.headers[DIGEST].strip():
+                raise _damaged("file")
             await run_in_threadpool(draft.publish, overwrite=False)
+
+    async def _put_part(self, request: Request, key: str) -> Response:
+        upload, span, crc32 = self._objects.signer.part(key, request.query_params, self._objects.clock())
+        _check_length(request, span.size)
+        draft = self._objects.part_draft(key, upload, span, crc32)
+        try:
+            self._objects.require_room(span.size)
+            with draft:
+                if draft.needed:
+                    async for block in _blocks(request, span.size):
+                        await run_in_threadpool(draft.write, block)
+                    await run_in_threadpool(draft.publish)
+        except DiskFull:
+            raise _no_room(span.size) from None
+        except ChecksumDiffers:
+            raise _damaged("part") from None
+        except PartReplaced:
+            raise Problem(HTTPStatus.CONFLICT, "The same part has been sent again meanwhile.") from None
+        except UploadMissing:
+            raise Problem(
+                HTTPStatus.NOT_FOUND,
+                "This upload has been completed or aborted. Ask how it stands: POST /jobs/<id>/files/<n>/parts.",
+            ) from None
+        return Response(headers={"ETag": f'"{draft.etag}"'})
 
     async def _get(self, request: Request) -> Response:
         key: str = request.path_params["key"]
@@ -119,18 +146,51 @@ def _wrong_size(sent: str, size: int) -> Problem:
     )
 
 
-async def _blocks(request: Request) -> AsyncIterator[bytearray]:
-    """The body in blocks of about `BLOCK_BYTES`. Raises ClientDisconnect and, when it pauses for too long, Problem."""
+def _no_room(size: int) -> Problem:
+    return Problem(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        f"The server's disk has no room for these {size} bytes. Send the file again when there is room.",
+    )
+
+
+def _damaged(what: str) -> Problem:
+    return Problem(
+        HTTPStatus.BAD_REQUEST, f"The {what} was damaged on its way: its checksum is another. Send the {what} again."
+    )
+
+
+def _digest(request: Request) -> "hashlib._Hash | None":
+    return hashlib.md5(usedforsecurity=False) if DIGEST in request.headers else None
+
+
+def _write(draft: Draft, block: bytearray, digest: "hashlib._Hash | None") -> None:
+    if digest is not None:
+        digest.update(block)
+    draft.write(block)
+
+
+async def _blocks(request: Request, size: int) -> AsyncIterator[bytearray]:
+    """The body, which must have `size` bytes, in blocks of about `BLOCK_BYTES`.
+
+    Raises ClientDisconnect, and Problem if it has another size or pauses for too long.
+    """
     parts = request.stream()
     block = bytearray()
+    received = 0
     try:
         while True:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                block += await anext(parts)
+                part = await anext(parts)
+            received += len(part)
+            if received > size:
+                raise _wrong_size(f"More than {size} bytes", size)
+            block += part
             if len(block) >= BLOCK_BYTES:
                 yield block
                 block = bytearray()
     except StopAsyncIteration:
+        if received < size:
+            raise _wrong_size(f"{received} bytes", size) from None
         yield block
     except TimeoutError:
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, "Nothing came for too long. Send the file again.") from None

@@ -15,7 +15,8 @@ from container import catalogue
 from container.recogniser import Recogniser, Shelf
 from container.steps import Steps
 from container.vad import SpeechDetector
-from local.objects import DiskFull, DiskObjects
+from local.files import DiskFull
+from local.objects import DiskObjects
 from local.records import SQLiteRecords
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from chalicelib import keys
 from chalicelib.aws import platform
 from chalicelib.ports import ObjectMissing, Objects
 from local import signing
-from local.objects import DiskFull, DiskObjects, Draft
+from local.files import DiskFull
+from local.objects import DiskObjects, Draft
 
 JOB = "01k0000000000000000000000a"
 OTHER_JOB = "01k0000000000000000000000b"

@@ -10,8 +10,8 @@ API = ("MEDIA_BUCKET", "TRANSCRIPTS_BUCKET", "TABLE", "STATE_MACHINE_ARN", "MODE
 """The variables that the functions of the API cannot do without."""
 
 DAY_SECONDS = 24 * 3600
-# What S3 takes in one PUT.
-LARGEST_FILE = 5 * 2**30
+# S3 takes more, but nobody's video is longer.
+LARGEST_FILE = 5 * 10**12
 KINDS = {"english": False, "multilingual": True}
 
 

@@ -1,8 +1,8 @@
 """Objects in two S3 buckets: what comes in, and what the service makes of it."""
 
 import itertools
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -10,13 +10,22 @@ from urllib.parse import quote, urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import keys
-from chalicelib.ports import ObjectMissing, Upload
+from chalicelib.parts import MOST_PARTS, Span
+from chalicelib.ports import ObjectExists, ObjectMissing, Part, PartsDiffer, Upload, UploadMissing
 
 # S3 takes 10,000 parts of at least 5 MiB: parts of this size hold 29 days of 16 kHz samples.
 PART_BYTES = 8 * 2**20
 # A URL for ffmpeg outlives the 900 s of the function that reads from it.
 SOURCE_SECONDS = 3600
 MISSING = ("404", "NoSuchKey")
+# How many parts S3 lists at a time.
+PAGE = 1000
+UPLOAD_ERRORS = {
+    "NoSuchUpload": UploadMissing,
+    "InvalidPart": PartsDiffer,
+    "PreconditionFailed": ObjectExists,
+    "ConditionalRequestConflict": PartsDiffer,
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,39 @@ class S3Objects:
         condition = {"ContentLength": size, "IfNoneMatch": "*"}
         url = self._presigned("put_object", key, seconds, condition)
         return Upload("PUT", url, {"Content-Length": str(size), "If-None-Match": "*"})
+
+    def begin_parts(self, key: str, size: int) -> str:  # noqa: ARG002
+        upload: str = self.client.create_multipart_upload(**self._name(key), ChecksumAlgorithm="CRC32")["UploadId"]
+        return upload
+
+    def presign_part(self, key: str, upload: str, span: Span, crc32: str, seconds: int) -> Upload:
+        part = {"UploadId": upload, "PartNumber": span.number}
+        url = self._presigned("upload_part", key, seconds, {**part, "ContentLength": span.size, "ChecksumCRC32": crc32})
+        return Upload("PUT", url, {"Content-Length": str(span.size), "x-amz-checksum-crc32": crc32})
+
+    def parts(self, key: str, upload: str, first: int = 1, last: int = MOST_PARTS) -> list[Part]:
+        pages = self.client.get_paginator("list_parts").paginate(
+            **self._name(key),
+            UploadId=upload,
+            PaginationConfig={"StartingToken": str(first - 1), "PageSize": min(PAGE, last - first + 1)},
+        )
+        with _upload_errors(key):
+            found = itertools.chain.from_iterable(page.get("Parts", []) for page in pages)
+            return [_part(part) for part in itertools.takewhile(lambda part: part["PartNumber"] <= last, found)]
+
+    def complete_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        stored = [
+            {"PartNumber": part.number, "ETag": part.etag, **({"ChecksumCRC32": part.crc32} if part.crc32 else {})}
+            for part in parts
+        ]
+        with _upload_errors(key):
+            self.client.complete_multipart_upload(
+                **self._name(key), UploadId=upload, MultipartUpload={"Parts": stored}, IfNoneMatch="*"
+            )
+
+    def abort_parts(self, key: str, upload: str) -> None:
+        with suppress(UploadMissing), _upload_errors(key):
+            self.client.abort_multipart_upload(**self._name(key), UploadId=upload)
 
     def presign_get(self, key: str, seconds: int, filename: str) -> str:
         return self._presigned("get_object", key, seconds, {"ResponseContentDisposition": attachment(filename)})
@@ -109,6 +151,13 @@ class S3Objects:
             failed = self.client.delete_objects(Bucket=self._bucket(prefix), Delete=doomed).get("Errors")
             if failed:
                 raise OSError(f"S3 could not delete {len(failed)} objects, such as {failed[0]}")
+        if prefix.startswith(keys.UPLOADS):
+            self._abort_all(prefix)
+
+    def _abort_all(self, prefix: str) -> None:
+        pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.media, Prefix=prefix)
+        for upload in [upload for page in pages for upload in page.get("Uploads", [])]:
+            self.abort_parts(upload["Key"], upload["UploadId"])
 
     def _require(self, key: str) -> None:
         if self.size(key) is None:
@@ -160,6 +209,22 @@ def _parts(blocks: Iterable[bytes]) -> Iterator[bytes]:
             yield bytes(part)
             part.clear()
     yield bytes(part)
+
+
+def _part(listed: dict[str, Any]) -> Part:
+    return Part(listed["PartNumber"], listed["Size"], listed["ETag"].strip('"'), listed.get("ChecksumCRC32"))
+
+
+@contextmanager
+def _upload_errors(key: str) -> Iterator[None]:
+    """What S3 says of an upload in parts, in the words of the port."""
+    try:
+        yield
+    except ClientError as error:
+        known = UPLOAD_ERRORS.get(_code(error))
+        if known is None:
+            raise
+        raise known(key) from None
 
 
 def _code(error: ClientError) -> str:

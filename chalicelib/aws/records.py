@@ -142,6 +142,15 @@ class DynamoRecords:
                 for file in some:
                     self.move_file(file, to, changes)
 
+    def set_multipart(self, file: MediaFile, upload: str | None) -> MediaFile | None:
+        same = "#multipart = :was" if file.multipart else "(attribute_not_exists(#multipart) OR #multipart = :was)"
+        update = setting(changed(MediaFile, {"multipart": upload}))
+        basis = {":state": str(file.state), ":was": file.multipart}
+        request = update.request(f"#state = :state AND {same}", basis, {"#state": "state"})
+        key = _file_key(file.job, file.n)
+        answer = self._insist(self.client.update_item, **self._at(key), **request, ReturnValues="ALL_NEW")
+        return None if answer is None else MediaFile.model_validate(decoded(answer["Attributes"]))
+
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
         # No transaction: hundreds of functions report to one job at once. Plain updates of an item wait for each other,
         # where transactions cancel each other.

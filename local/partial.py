@@ -1,0 +1,247 @@
+"""Uploads in parts on the disk: a file of the size to come, into which the parts are written where they belong.
+
+So completing an upload is a matter of names. Beside the file lies its log, which says which parts are in it: a line is
+added when a part is on the disk, and when one is about to be written again. Whoever reads or adds holds the log's lock.
+"""
+
+import base64
+import contextlib
+import fcntl
+import os
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from chalicelib.parts import Span
+from chalicelib.ports import ObjectExists, Part, PartsDiffer, UploadMissing
+from local.files import disk_full, sync_folder
+
+LOG = ".log"
+FORGOTTEN_SECONDS = 7 * 24 * 3600
+
+
+class ChecksumDiffers(Exception):
+    """The bytes of a part are not those that its checksum was made of."""
+
+
+class PartReplaced(Exception):
+    """The same part is being received once more, and this one is out of date."""
+
+
+@dataclass(frozen=True)
+class PartialFile:
+    """The upload whose parts are in the file `path`."""
+
+    path: Path
+
+    @classmethod
+    def begin(cls, path: Path, size: int) -> Self:
+        """Raises DiskFull."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with disk_full(), path.open("xb") as file:
+            file.truncate(size)
+            os.fsync(file.fileno())
+        begun = cls(path)
+        with disk_full(), begun._log.open("xb") as log:
+            os.fsync(log.fileno())
+        sync_folder(path.parent)
+        return begun
+
+    @property
+    def _log(self) -> Path:
+        return self.path.with_name(f"{self.path.name}{LOG}")
+
+    def parts(self) -> dict[int, Part]:
+        """The parts that are on the disk, by number. Raises UploadMissing."""
+        with self._locked() as log:
+            return _parse(log)
+
+    def changed_at(self) -> float:
+        """When a part was last added, in seconds since 1970. Raises UploadMissing."""
+        with self._locked() as log:
+            return os.fstat(log.fileno()).st_mtime
+
+    def make_way(self, number: int, crc32: str) -> bool:
+        """Whether a part is to be written: if it is there with another checksum, it counts as missing from now on."""
+        with self._locked() as log:
+            stored = _parse(log).get(number)
+            if stored is not None and stored.crc32 != crc32:
+                _append(log, f"- {number}")
+            return stored is None or stored.crc32 != crc32
+
+    def add(self, span: Span, crc32: str) -> None:
+        """Adds a part that is on the disk."""
+        with self._locked() as log:
+            _append(log, f"+ {span.number} {span.size} {crc32}")
+
+    def complete(self, parts: Sequence[Part], target: Path) -> None:
+        """Gives the file its name; see `ports.Objects.complete_parts`."""
+        with self._locked() as log:
+            if _parse(log) != {part.number: part for part in parts}:
+                raise PartsDiffer(target.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                target.hardlink_to(self.path)
+            except FileExistsError:
+                raise ObjectExists(target.name) from None
+            sync_folder(target.parent)
+            self.discard()
+
+    def discard(self) -> None:
+        # In this order: without its log, there is no upload.
+        self._log.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[BinaryIO]:
+        """The log, to be read from its start."""
+        try:
+            with self._log.open("r+b") as log:
+                fcntl.flock(log, fcntl.LOCK_EX)
+                # What has two names was completed just before the service was killed, and must not change any more.
+                if os.fstat(log.fileno()).st_nlink == 0 or self.path.stat().st_nlink != 1:
+                    raise UploadMissing(self.path.name)
+                yield log
+        except (FileNotFoundError, NotADirectoryError):
+            raise UploadMissing(self.path.name) from None
+
+
+class Slot:
+    """Where one part is written; the draft that came last has it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.newest: PartDraft | None = None
+        self.drafts = 0
+
+
+class Slots:
+    """The slots of the parts that are being received."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slots: dict[tuple[Path, int], Slot] = {}
+
+    def enter(self, path: Path, number: int, draft: "PartDraft") -> Slot:
+        with self._lock:
+            slot = self._slots.setdefault((path, number), Slot())
+            slot.newest = draft
+            slot.drafts += 1
+            return slot
+
+    def leave(self, path: Path, number: int) -> None:
+        with self._lock:
+            slot = self._slots[path, number]
+            slot.drafts -= 1
+            if not slot.drafts:
+                del self._slots[path, number]
+
+
+class PartDraft:
+    """A part while it is received: a context manager. What is not published does not count.
+
+    Where the same part is begun again, the earlier draft can do no more than end: it raises PartReplaced.
+    """
+
+    def __init__(self, file: PartialFile, span: Span, crc32: str, slots: Slots) -> None:
+        self._partial = file
+        self._span = span
+        self._crc32 = crc32
+        self._slots = slots
+        self._written = self._checksum = 0
+
+    def __enter__(self) -> Self:
+        """Raises UploadMissing."""
+        self._slot = self._slots.enter(self._partial.path, self._span.number, self)
+        try:
+            with self._slot.lock:
+                self.needed = self._partial.make_way(self._span.number, self._crc32)
+                self._file = self._partial.path.open("r+b", buffering=0)
+        except BaseException:
+            self._slots.leave(self._partial.path, self._span.number)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._slot.lock:  # a thread may still be at it
+            self._file.close()
+        self._slots.leave(self._partial.path, self._span.number)
+
+    @property
+    def etag(self) -> str:
+        return etag(self._crc32)
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Appends. Raises DiskFull and PartReplaced."""
+        with self._turn(), disk_full():
+            left = memoryview(data)
+            while left:
+                written = os.pwrite(self._file.fileno(), left, self._span.offset + self._written)
+                self._checksum = zlib.crc32(left[:written], self._checksum)
+                self._written += written
+                left = left[written:]
+
+    def publish(self) -> None:
+        """Raises ChecksumDiffers, DiskFull, PartReplaced and UploadMissing."""
+        with self._turn(), disk_full():
+            if base64.b64encode(self._checksum.to_bytes(4)).decode() != self._crc32:
+                raise ChecksumDiffers
+            os.fdatasync(self._file.fileno())
+            self._partial.add(self._span, self._crc32)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self._slot.lock:
+            if self._slot.newest is not self or self._file.closed:
+                raise PartReplaced
+            yield
+
+
+def clear_forgotten(root: Path, now: float) -> None:
+    """Takes away the uploads below `root` to which nothing was added for a week, and those that were completed."""
+    for parent, _, names in os.walk(root, topdown=False):
+        folder = Path(parent)
+        for name in names:
+            if not name.endswith(LOG):
+                _clear(PartialFile(folder / name), now)
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
+
+
+def _clear(file: PartialFile, now: float) -> None:
+    try:
+        last = file.changed_at()
+    except UploadMissing:
+        file.discard()
+    else:
+        if now - last > FORGOTTEN_SECONDS:
+            file.discard()
+
+
+def etag(crc32: str) -> str:
+    return base64.b64decode(crc32).hex()
+
+
+def _parse(log: BinaryIO) -> dict[int, Part]:
+    parts: dict[int, Part] = {}
+    for line in log.read().decode().splitlines():
+        match line.split(" "):
+            case ["+", number, size, crc32]:
+                parts[int(number)] = Part(int(number), int(size), etag(crc32), crc32)
+            case ["-", number]:
+                parts.pop(int(number), None)
+    return parts
+
+
+def _append(log: BinaryIO, line: str) -> None:
+    with disk_full():
+        log.seek(0, os.SEEK_END)
+        log.write(f"{line}\n".encode())
+        log.flush()
+        os.fdatasync(log.fileno())
