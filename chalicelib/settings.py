@@ -8,11 +8,8 @@ from dataclasses import dataclass
 class Settings:
     """`models` are those installed, each with whether it is multilingual; URLs live `url_seconds`; sizes are bytes.
 
-    <<<<<<< HEAD
-        `object_origins` are scheme and host of the signed URLs of objects, where that is not the API itself.
-    =======
-        A file of at most `largest_put` can be uploaded by a single request.
-    >>>>>>> 31dd204 (Uploads in parts: routes, both adapters)
+    `object_origins` are scheme and host of the signed URLs of objects, where that is not the API itself. A file of at
+    most `largest_put` can be uploaded by a single request.
     """
 
     models: Mapping[str, bool]

@@ -15,6 +15,7 @@ MESSAGES = {
     "extra_forbidden": "must be left out: there is no such field",
     "enum": "must be {expected}",
     "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
     "too_short": "must hold at least {min_length}",
     "too_long": "must hold no more than {max_length}, not {actual_length}",
     "string_too_long": "must have no more than {max_length} characters",

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from chalicelib import keys, tokens
 from chalicelib.jobs import FileState
+from chalicelib.parts import Span
 from chalicelib.service import Service
 from chalicelib.settings import Settings
 from local import signing
@@ -90,6 +91,9 @@ class Served:
 
     def get_url(self, key: str, filename: str = "a.txt", seconds: int = 60) -> str:
         return self._signed(lambda: self.site.objects.presign_get(key, seconds, filename))
+
+    def part_url(self, key: str, upload: str, span: Span, checksum: str, seconds: int = 60) -> str:
+        return self._signed(lambda: self.site.objects.presign_part(key, upload, span, checksum, seconds).url)
 
     def _signed(self, sign: Callable[[], str]) -> str:
         token = signing.base_url.set(self.url)

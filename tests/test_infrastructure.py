@@ -81,8 +81,8 @@ def lifecycle(bucket: str) -> dict[str, dict[str, Any]]:
 
 def test_lifecycle() -> None:
     media, transcripts = lifecycle("MediaBucket"), lifecycle("TranscriptsBucket")
-    for rules in (media, transcripts):
-        assert rules["abandoned-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    for rules, unfinished in ((media, 7), (transcripts, 1)):
+        assert rules["abandoned-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": unfinished}
     assert transcripts["work"] == {"Id": "work", "Prefix": "work/", "Status": "Enabled", "ExpirationInDays": 2}
     for rules, name, condition, days in (
         (media, "uploads", "ExpiresMedia", "MediaDays"),
@@ -100,7 +100,7 @@ def test_lifecycle() -> None:
 def test_browsers_may_upload_with_what_is_signed() -> None:
     (rule,) = properties("MediaBucket")["CorsConfiguration"]["CorsRules"]
     assert rule["AllowedMethods"] == ["PUT"]
-    assert {"Content-Length", "If-None-Match"} <= set(rule["AllowedHeaders"])
+    assert {"Content-Length", "Content-MD5", "If-None-Match", "x-amz-*"} <= set(rule["AllowedHeaders"])
     assert rule["ExposedHeaders"] == ["ETag"]
 
 

@@ -174,6 +174,23 @@ def test_a_file_no_longer_in_its_state_stays(records: Records) -> None:
     assert records.move_file(missing, FileState.UPLOADED) is None
 
 
+def test_an_upload_is_recorded_unless_another_was(records: Records) -> None:
+    add(records)
+    file = records.file(job_id(0), 0)
+    assert file is not None
+    begun = records.set_multipart(file, "one")
+    assert begun == file.model_copy(update={"multipart": "one"})
+    assert records.set_multipart(file, "two") is None
+    assert records.file(file.job, 0) == begun
+    ended = records.set_multipart(begun, None)
+    assert ended == file
+    assert records.set_multipart(ended, "three") is not None
+    records.move_file(file, FileState.UPLOADED)
+    assert records.set_multipart(file.model_copy(update={"multipart": "three"}), "four") is None
+    assert records.set_multipart(file.model_copy(update={"n": 7}), "five") is None
+    assert counted(records, file.job) == {FileState.UPLOADED: 1}
+
+
 def test_progress_of_what_is_not_there_is_nothing(records: Records) -> None:
     job = add(records)
     records.add_speech_done(job.id, 7, 1.0)

@@ -55,13 +55,8 @@ class S3Objects:
         return Upload("PUT", url, {"Content-Length": str(span.size), "x-amz-checksum-crc32": crc32})
 
     def parts(self, key: str, upload: str, first: int = 1, last: int = MOST_PARTS) -> list[Part]:
-        pages = self.client.get_paginator("list_parts").paginate(
-            **self._name(key),
-            UploadId=upload,
-            PaginationConfig={"StartingToken": str(first - 1), "PageSize": min(PAGE, last - first + 1)},
-        )
         with _upload_errors(key):
-            found = itertools.chain.from_iterable(page.get("Parts", []) for page in pages)
+            found = self._listed(key, upload, first - 1, last)
             return [_part(part) for part in itertools.takewhile(lambda part: part["PartNumber"] <= last, found)]
 
     def complete_parts(self, key: str, upload: str, parts: Sequence[Part]) -> None:
@@ -153,6 +148,15 @@ class S3Objects:
                 raise OSError(f"S3 could not delete {len(failed)} objects, such as {failed[0]}")
         if prefix.startswith(keys.UPLOADS):
             self._abort_all(prefix)
+
+    def _listed(self, key: str, upload: str, after: int, last: int) -> Iterator[dict[str, Any]]:
+        """The stored parts from the one after number `after`, at least to number `last`."""
+        more = True
+        while more and after < last:
+            where = {"PartNumberMarker": after, "MaxParts": min(PAGE, last - after)}
+            page = self.client.list_parts(**self._name(key), UploadId=upload, **where)
+            yield from page.get("Parts", [])
+            more, after = page["IsTruncated"], page["NextPartNumberMarker"]
 
     def _abort_all(self, prefix: str) -> None:
         pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.media, Prefix=prefix)
