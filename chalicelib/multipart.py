@@ -23,8 +23,6 @@ MOST_ASKED = 100
 SHOWN = 5
 Model = TypeVar("Model", bound=Request)
 
-ARRIVED = "This file has been uploaded already."
-
 
 def crc32(text: str) -> str:
     try:
@@ -63,7 +61,7 @@ def parts(service: Service, owner: str, job_id: str, n: str, body: str | bytes) 
 
     If none is asked for, all that are there are told. The first time begins the upload.
     """
-    _, file = service.find_file(owner, job_id, n)
+    _, file = service.find_awaited(owner, job_id, n)
     wanted = _parse(WantedParts, body).parts
     layout = Layout(file.size)
     beyond = [number for number, part in enumerate(wanted) if part.number > layout.count]
@@ -96,16 +94,14 @@ def complete(service: Service, owner: str, job_id: str, n: str, body: str | byte
     job, file = service.find_file(owner, job_id, n)
     sent = {part.number: part.etag.strip('"') for part in _parse(SentParts, body).parts}
     if file.state == FileState.AWAITING_UPLOAD:
-        _complete(service, file, sent)
-        _, file = service.find_file(owner, job_id, n)
-    return views.file(file, list(job.options.formats))
+        _complete(service, service.find_awaited(owner, job_id, n)[1], sent)
+        job, file = service.find_file(owner, job_id, n)
+    return views.file(job.shown(file), list(job.options.formats))
 
 
 def abort(service: Service, owner: str, job_id: str, n: str) -> None:
     """Discards what has been uploaded of a file; it can be uploaded anew."""
-    _, file = service.find_file(owner, job_id, n)
-    if file.state != FileState.AWAITING_UPLOAD:
-        raise conflict(ARRIVED)
+    _, file = service.find_awaited(owner, job_id, n)
     if file.multipart is not None:
         service.objects.abort_parts(file.key, file.multipart)
         service.records.set_multipart(file, None)
@@ -113,14 +109,12 @@ def abort(service: Service, owner: str, job_id: str, n: str) -> None:
 
 def _begun(service: Service, file: MediaFile, first: int, last: int) -> tuple[str, list[Part]]:
     """The id of the file's upload, which is begun if there is none, and the parts from `first` to `last` it has."""
-    if file.state == FileState.AWAITING_UPLOAD and file.multipart is not None:
+    if file.multipart is not None:
         try:
             return file.multipart, service.objects.parts(file.key, file.multipart, first, last)
         except UploadMissing:
             if _take_note(service, file):
-                raise conflict(ARRIVED) from None
-    if file.state != FileState.AWAITING_UPLOAD:
-        raise conflict(ARRIVED)
+                raise conflict("This file has been uploaded already.") from None
     begun = _begin(service, file)
     recorded = service.records.set_multipart(file, begun)
     if recorded is not None:
@@ -128,7 +122,7 @@ def _begun(service: Service, file: MediaFile, first: int, last: int) -> tuple[st
     # Somebody else was quicker, and what they have begun is the one that counts.
     service.objects.abort_parts(file.key, begun)
     now = service.records.file(file.job, file.n)
-    if now is None or now.multipart in (None, file.multipart):
+    if now is None or now.state != FileState.AWAITING_UPLOAD or now.multipart in (None, file.multipart):
         raise conflict("This file was changed at the same time. Try again.")
     return _begun(service, now, first, last)
 

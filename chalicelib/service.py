@@ -104,14 +104,19 @@ class Service:
 
     def upload(self, owner: str, job_id: str, n: str) -> dict[str, Any]:
         """A fresh upload request for a file that has not arrived, for when the first has expired."""
+        _, file = self.find_awaited(owner, job_id, n)
+        if file.size > self.settings.largest_put:
+            raise conflict("This file is too large for one request. Send it in parts: POST /jobs/<id>/files/<n>/parts.")
+        return self._upload(file)
+
+    def find_awaited(self, owner: str, job_id: str, n: str) -> tuple[Job, MediaFile]:
+        """A file that has to be uploaded, and its job. Raises Problem."""
         job, file = self.find_file(owner, job_id, n)
         if job.state.final:
             raise conflict(f"This job has ended. To go on with it, retry it first: POST /jobs/{job.id}/retry.")
         if file.state != FileState.AWAITING_UPLOAD:
             raise conflict("This file has been uploaded already.")
-        if file.size > self.settings.largest_put:
-            raise conflict("This file is too large for one request. Send it in parts: POST /jobs/<id>/files/<n>/parts.")
-        return self._upload(file)
+        return job, file
 
     def transcribed(self, owner: str, job_id: str, n: str) -> tuple[Job, MediaFile]:
         """A file that has a transcript, and its job. Raises Problem."""

@@ -16,7 +16,7 @@ from chalicelib import keys
 from chalicelib.parts import MOST_PARTS, Span
 from chalicelib.ports import ObjectMissing, Part, Upload
 from local.files import DiskFull, disk_full, sync_folder
-from local.partial import PartDraft, PartialFile, Slots, clear_forgotten
+from local.partial import PartDraft, PartialFile, Slots, clear_empty_folders, clear_forgotten
 from local.signing import Signer
 
 KINDS = (keys.UPLOADS, keys.TRANSCRIPTS, keys.VERSIONS, keys.WORK)
@@ -189,6 +189,7 @@ class DiskObjects:
         """Takes away what a process that was killed left half written. For use while no other process writes."""
         for path in self._temporary.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        clear_empty_folders(self.root / PARTIAL)
 
     def clear_forgotten(self) -> None:
         """Takes away uploads in parts to which nothing was added for a week."""

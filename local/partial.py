@@ -12,6 +12,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -60,10 +61,15 @@ class PartialFile:
         with self._locked() as log:
             return _parse(log)
 
+    @property
     def changed_at(self) -> float:
-        """When a part was last added, in seconds since 1970. Raises UploadMissing."""
-        with self._locked() as log:
-            return os.fstat(log.fileno()).st_mtime
+        """When it was begun or a part was last added, in seconds since 1970."""
+        return max((path.stat().st_mtime for path in (self.path, self._log) if path.exists()), default=inf)
+
+    @property
+    def completed(self) -> bool:
+        """Whether it has the name of the object as well, as when the service was killed just after giving it."""
+        return self.path.exists() and self.path.stat().st_nlink > 1
 
     def make_way(self, number: int, crc32: str) -> bool:
         """Whether a part is to be written: if it is there with another checksum, it counts as missing from now on."""
@@ -102,8 +108,7 @@ class PartialFile:
         try:
             with self._log.open("r+b") as log:
                 fcntl.flock(log, fcntl.LOCK_EX)
-                # What has two names was completed just before the service was killed, and must not change any more.
-                if os.fstat(log.fileno()).st_nlink == 0 or self.path.stat().st_nlink != 1:
+                if os.fstat(log.fileno()).st_nlink == 0 or self.completed:
                     raise UploadMissing(self.path.name)
                 yield log
         except (FileNotFoundError, NotADirectoryError):
@@ -155,10 +160,10 @@ class PartDraft:
         self._written = self._checksum = 0
 
     def __enter__(self) -> Self:
-        """Raises UploadMissing."""
+        """Raises PartReplaced and UploadMissing."""
         self._slot = self._slots.enter(self._partial.path, self._span.number, self)
         try:
-            with self._slot.lock:
+            with self._turn():
                 self.needed = self._partial.make_way(self._span.number, self._crc32)
                 self._file = self._partial.path.open("r+b", buffering=0)
         except BaseException:
@@ -198,30 +203,25 @@ class PartDraft:
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         with self._slot.lock:
-            if self._slot.newest is not self or self._file.closed:
+            if self._slot.newest is not self:
                 raise PartReplaced
             yield
 
 
 def clear_forgotten(root: Path, now: float) -> None:
-    """Takes away the uploads below `root` to which nothing was added for a week, and those that were completed."""
-    for parent, _, names in os.walk(root, topdown=False):
-        folder = Path(parent)
+    """Takes away the uploads below `root` to which nothing was added for a week, and what is left of completed ones."""
+    for parent, _, names in os.walk(root):
         for name in names:
-            if not name.endswith(LOG):
-                _clear(PartialFile(folder / name), now)
+            file = PartialFile(Path(parent) / name.removesuffix(LOG))
+            if file.completed or now - file.changed_at > FORGOTTEN_SECONDS:
+                file.discard()
+
+
+def clear_empty_folders(root: Path) -> None:
+    """For use while nobody begins an upload."""
+    for parent, _, _ in os.walk(root, topdown=False):
         with contextlib.suppress(OSError):  # not empty
-            folder.rmdir()
-
-
-def _clear(file: PartialFile, now: float) -> None:
-    try:
-        last = file.changed_at()
-    except UploadMissing:
-        file.discard()
-    else:
-        if now - last > FORGOTTEN_SECONDS:
-            file.discard()
+            Path(parent).rmdir()
 
 
 def etag(crc32: str) -> str:
@@ -230,8 +230,8 @@ def etag(crc32: str) -> str:
 
 def _parse(log: BinaryIO) -> dict[int, Part]:
     parts: dict[int, Part] = {}
-    for line in log.read().decode().splitlines():
-        match line.split(" "):
+    for line in _lines(log):
+        match line.decode().split(" "):
             case ["+", number, size, crc32]:
                 parts[int(number)] = Part(int(number), int(size), etag(crc32), crc32)
             case ["-", number]:
@@ -239,9 +239,16 @@ def _parse(log: BinaryIO) -> dict[int, Part]:
     return parts
 
 
+def _lines(log: BinaryIO) -> list[bytes]:
+    """The lines of a log, without what was written of one when the service was killed."""
+    log.seek(0)
+    return log.read().split(b"\n")[:-1]
+
+
 def _append(log: BinaryIO, line: str) -> None:
     with disk_full():
-        log.seek(0, os.SEEK_END)
+        log.seek(sum(len(line) + 1 for line in _lines(log)))
+        log.truncate()
         log.write(f"{line}\n".encode())
         log.flush()
         os.fdatasync(log.fileno())

@@ -58,7 +58,6 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
         workplace = Workplace(data, models, _secret(data / "secret"), layout.recognisers, layout.threads)
         objects, records = workplace.objects(), _records(workplace)
         objects.clear_unfinished()
-        objects.clear_forgotten()
         executor = Executor(workplace, records)
         service = Service(
             objects=objects,
@@ -71,7 +70,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
         try:
             _catch_up(service, records)
             executor.resume()
-            with sweeping(service):
+            with sweeping(service, objects.clear_forgotten):
                 yield LocalService(service, objects, _token(service, data / "token"))
         finally:
             executor.close()

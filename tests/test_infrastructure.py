@@ -159,7 +159,7 @@ def test_roles() -> None:
             "WriteVersions",
         ],
         "EventsRole": ["DropInFolders", "Logs", "MissingObjectsAndFolders", "Records", "Start", "Traces"],
-        "SweepRole": ["DeleteObjects", "ListObjects", "Logs", "Records", "Stop", "Traces"],
+        "SweepRole": ["DeleteObjects", "DeleteParts", "ListObjects", "Logs", "Records", "Stop", "Traces"],
     }
     assert statements("TranscribeRole")["Records"]["Action"] == ["dynamodb:GetItem", "dynamodb:UpdateItem"]
     deleting = {role for role in allowed if "s3:DeleteObject" in json.dumps(properties(role))}
