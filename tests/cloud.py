@@ -6,6 +6,7 @@ the exception is the error's name.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -61,10 +62,13 @@ def emulated() -> Iterator[Cloud]:
         stack.callback(server.stop)
         # The workflow's interpreter finds the other services by this variable.
         stack.enter_context(patch.dict("os.environ", {**access, "MOTO_PORT": str(port)}))
+        # Thousands of lines that say 200.
+        stack.enter_context(patch.object(logging.getLogger("werkzeug"), "level", logging.WARNING))
         stack.enter_context(patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}))
         stack.enter_context(patch.object(DynamoType, "__add__", _add))
         stack.enter_context(patch.object(LambdaFunction, "invoke", _invoke(cloud.handlers)))
-        stack.enter_context(aws._one_at_a_time())
+        stack.enter_context(aws.one_at_a_time())
+        stack.enter_context(aws.light_transactions())
         s3 = boto3.client("s3")
         for bucket in (aws.MEDIA, aws.TRANSCRIPTS):
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.REGION})

@@ -10,7 +10,7 @@ from tests import aws, emulated_chalice
 from tests.cloud import emulated
 from tests.conftest import Figure
 
-MACHINE = f"arn:aws:states:{aws.REGION}:123456789012:stateMachine:transcribe-dev"
+MACHINE = f"arn:aws:states:{aws.REGION}:123456789012:stateMachine:transcribe-prod"
 MOST_BYTES = 15_000_000
 
 
@@ -34,16 +34,16 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
             "EventsRole": roles["events"],
             "SweepRole": roles["sweep"],
         }
-        url = api.deploy("dev", outputs, s3)
+        url = api.deploy("prod", outputs, s3)
         assert url.endswith(f".execute-api.{aws.REGION}.amazonaws.com/api")
-        assert api.deploy("dev", outputs, s3) == url, "the second time, it is changed"
+        assert api.deploy("prod", outputs, s3) == url, "the second time, it is changed"
         made = {function["FunctionName"]: function for function in functions.list_functions()["Functions"]}
         assert {name: function["Role"] for name, function in made.items()} == {
-            "transcribe-dev": roles["api"],
-            "transcribe-dev-bearer": roles["api"],
-            **{f"transcribe-dev-{name}": outputs[role] for name, role in api.ROLES.items()},
+            "transcribe-prod": roles["api"],
+            "transcribe-prod-bearer": roles["api"],
+            **{f"transcribe-prod-{name}": outputs[role] for name, role in api.ROLES.items()},
         }
-        assert made["transcribe-dev"]["Environment"]["Variables"] == {
+        assert made["transcribe-prod"]["Environment"]["Variables"] == {
             "MEDIA_BUCKET": aws.MEDIA,
             "TRANSCRIPTS_BUCKET": aws.TRANSCRIPTS,
             "TABLE": aws.TABLE,
@@ -56,11 +56,11 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
         ended, sweep = sorted(boto3.client("events").list_rules()["Rules"], key=lambda rule: "EventPattern" not in rule)
         assert json.loads(ended["EventPattern"])["detail"]["stateMachineArn"] == [MACHINE]
         assert sweep["ScheduleExpression"] == "rate(1 minute)"
-        (package,) = Path("build", "api-dev", ".chalice", "deployments").glob("*.zip")
+        (package,) = Path("build", "api-prod", ".chalice", "deployments").glob("*.zip")
         assert package.stat().st_size < MOST_BYTES
         figure(f"the package of the API has {package.stat().st_size / 1e6:.1f} MB")
 
-        api.delete("dev", outputs, s3)
+        api.delete("prod", outputs, s3)
         assert functions.list_functions()["Functions"] == []
         assert boto3.client("apigateway").get_rest_apis()["items"] == []
         assert boto3.client("events").list_rules()["Rules"] == []

@@ -119,9 +119,15 @@ class DynamoRecords:
     def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
         key = _file_key(file.job, file.n)
         changes = {**changed(MediaFile, {**changes, "state": to}), "place": _place(to, file.n)}
-        while (recorded := self._item(key)) is not None and recorded["state"] == file.state:
-            # The job's sums follow from the file's, which therefore must still be what has been read.
-            basis = {name: recorded[name] for name in ("state", *SUMS) if name in changes}
+        # The job's sums follow from the file's, which therefore are read before and must be the same still.
+        summed = [name for name in SUMS if name in changes]
+        recorded: Item | None = {"state": str(file.state)}
+        while True:
+            if summed:
+                recorded = self._item(key)
+            if recorded is None or recorded["state"] != file.state:
+                return None
+            basis = {name: recorded[name] for name in ("state", *summed)}
             condition = " AND ".join(f"#{name} = :was_{name}" for name in basis)
             moved = setting(changes).request(condition, {f":was_{name}": value for name, value in basis.items()})
             counted = totalling([recorded], changes).request("attribute_exists(counts)")
@@ -131,9 +137,8 @@ class DynamoRecords:
             ]
             if self._insist(self.client.transact_write_items, TransactItems=updates) is not None:
                 return self.job(file.job)
-            if self.job(file.job) is None:
+            if not summed or self.job(file.job) is None:
                 return None
-        return None
 
     def move_files(self, files: Sequence[MediaFile], to: FileState, changes: Mapping[str, Any] = {}) -> None:
         for start in range(0, len(files), TRANSACTION_ITEMS - 1):
