@@ -124,6 +124,7 @@ def light_transactions() -> Iterator[None]:
             return copy.deepcopy(what)
         table = copy.copy(what)
         table.items = defaultdict(dict, {hash: dict(items) for hash, items in what.items.items()})
+        assert table.range_key_attr is not None
         for key in named:
             hash, range = DynamoType(key[table.hash_key_attr]), DynamoType(key[table.range_key_attr])
             if range in table.items[hash]:
