@@ -8,7 +8,7 @@ from typing import Any
 
 from chalice.app import AuthRequest, AuthResponse, Chalice, CloudWatchEvent, Rate, Request, Response, S3Event
 
-from chalicelib import control, editing, errors, inbox, keys, multipart, page, platform, retention
+from chalicelib import control, editing, errors, inbox, keys, multipart, page, pages, platform, retention
 from chalicelib.aws.events import objects_created
 from chalicelib.errors import Problem
 
@@ -76,13 +76,13 @@ def health() -> Any:
 
 @route("/jobs", "POST", authorizer=bearer)
 def create_job() -> Any:
-    created = platform.service().create_job(_owner(), _request().raw_body)
+    created = platform.service().create_job(_owner(), _request().raw_body, _request().headers.get("Idempotency-Key"))
     return Response(created, {"Location": f"/jobs/{created['id']}"}, HTTPStatus.CREATED)
 
 
 @route("/jobs", authorizer=bearer)
 def list_jobs() -> Any:
-    return platform.service().jobs(_owner(), _query("cursor"), _query("limit"))
+    return platform.service().jobs(_owner(), _query("cursor"), _query("limit"), _query("label"))
 
 
 @route("/jobs/{job_id}", authorizer=bearer)
@@ -108,7 +108,12 @@ def retry_job(job_id: str) -> Any:
 
 @route("/jobs/{job_id}/files", authorizer=bearer)
 def list_files(job_id: str) -> Any:
-    return platform.service().files(_owner(), job_id, _query("cursor"))
+    return platform.service().files(_owner(), job_id, _query("cursor"), _query("state"))
+
+
+@route("/jobs/{job_id}/files", "POST", authorizer=bearer)
+def add_files(job_id: str) -> Any:
+    return Response(pages.add(platform.service(), _owner(), job_id, _request().raw_body), {}, HTTPStatus.CREATED)
 
 
 @route("/jobs/{job_id}/files/{n}/upload", "POST", authorizer=bearer)

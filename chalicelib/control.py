@@ -23,6 +23,7 @@ AS_NEW: dict[str, Any] = {
     "audio_seconds": 0,
     "speech_seconds": 0,
     "speech_seconds_done": 0,
+    "multipart": None,
 }
 
 

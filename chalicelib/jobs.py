@@ -1,8 +1,9 @@
 """The job model: what is asked for, what is recorded, and the rules that need no platform."""
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated
@@ -20,6 +21,10 @@ MAX_PATH_BYTES = 900
 MAX_NAME_BYTES = 240
 # Whisper reads at most 224 tokens of prompt, four characters each in English.
 MAX_PROMPT_CHARACTERS = 900
+MAX_LABELS = 20
+LABEL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+MAX_LABEL_CHARACTERS = 200
+MAX_KEEP_DAYS = 3650
 
 
 class JobState(StrEnum):
@@ -130,9 +135,33 @@ def no_clashes(files: list[NewFile]) -> list[NewFile]:
     return files
 
 
+def short_labels(labels: dict[str, str]) -> dict[str, str]:
+    if len(labels) > MAX_LABELS:
+        raise ValueError(f"must hold no more than {MAX_LABELS} labels")
+    for name, value in labels.items():
+        if not LABEL_NAME.fullmatch(name):
+            raise ValueError(f"must not have the name {name!r}: a name is made of up to 64 letters, digits, '_.-'")
+
+        if len(value) > MAX_LABEL_CHARACTERS or any(ord(character) < 32 for character in value):
+            raise ValueError(f"must give {name!r} a value of one line and at most {MAX_LABEL_CHARACTERS} characters")
+    return labels
+
+
+class NewFiles(Request):
+    """Some of a job's files, of which it has all when it is `sealed`."""
+
+    files: Annotated[list[NewFile], Field(max_length=MAX_PAGE), AfterValidator(no_clashes)] = []
+    sealed: bool = False
+
+
 class NewJob(Request):
+    """`keep_days` after its creation all of the job is deleted."""
+
     files: Annotated[list[NewFile], Field(min_length=1, max_length=MAX_PAGE), AfterValidator(no_clashes)]
     options: Options = Options()
+    sealed: bool = True
+    labels: Annotated[dict[str, str], AfterValidator(short_labels)] = {}
+    keep_days: Annotated[int, Field(ge=1, le=MAX_KEEP_DAYS, strict=True)] | None = None
 
 
 class FileError(BaseModel):
@@ -177,7 +206,8 @@ class Job(BaseModel):
     """One submission by one owner. Times are seconds since 1970; the sums are over the job's files.
 
     Recognition was last taken up at `recognising_since`, with `recognised_before` seconds of speech done already.
-    The workflow runs for the `attempt`th time. At `delete_at` all of the job is deleted.
+    The workflow runs for the `attempt`th time. Files may be added until the job is `sealed`; at `delete_at` all of it
+    is deleted.
     """
 
     id: str
@@ -197,6 +227,8 @@ class Job(BaseModel):
     recognising_since: float | None = None
     recognised_before: float = 0
     attempt: int = 1
+    sealed: bool = True
+    labels: dict[str, str] = {}
     delete_at: int | None = None
 
     @property
@@ -249,6 +281,16 @@ class Job(BaseModel):
         return JobState.PARTIAL if succeeded else JobState.FAILED
 
 
+class Claim(BaseModel):
+    """That a request that came with an `Idempotency-Key` made the job; `id` stands for the owner and the key."""
+
+    id: str
+    job: str
+    request_sha256: str
+    created_at: float
+    expires_at: float
+
+
 class Token(BaseModel):
     """What is kept of a bearer token: never the token itself, only the SHA-256 of its secret part."""
 
@@ -265,16 +307,18 @@ def title(paths: Sequence[str]) -> str:
     return folder if len(paths) > 1 and all(path.startswith(folder) for path in paths) else paths[0]
 
 
-def output_paths(paths: Sequence[str]) -> list[str]:
+def output_paths(paths: Sequence[str], is_taken: Callable[[str], bool] = lambda _: False) -> list[str]:
     """Where the transcripts of each path go, without suffix: the path less its suffix where that is free.
 
     `talk.mp4` and `talk.mov` in one folder become `talk` and `talk.mov`, so that neither overwrites the other.
+    `is_taken` tells whether other files of the job leave no room for such an output.
     """
     folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
     taken: set[str] = set()
 
     def free(output: str) -> bool:
-        return output not in taken and not any(f"{output}.{format}" in folders for format in Format)
+        clash = output in taken or any(f"{output}.{format}" in folders for format in Format)
+        return not clash and not is_taken(output)
 
     outputs = []
     for path in paths:

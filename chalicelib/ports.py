@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile, Token
 from chalicelib.parts import MOST_PARTS, Span
 
 
@@ -124,8 +124,25 @@ class Records(Protocol):
 
     def job(self, id: str) -> Job | None: ...
 
-    def jobs(self, owner: str, limit: int, before: str | None = None) -> list[Job]:
-        """The owner's jobs, newest first (ids sort by time), from the one after id `before`."""
+    def jobs(
+        self, owner: str, limit: int, before: str | None = None, label: tuple[str, str] | None = None
+    ) -> list[Job]:
+        """The owner's jobs, or those with a label, newest first (ids sort by time), from the one after id `before`."""
+
+    def claim(self, claim: Claim, now: float) -> Claim:
+        """Records it, unless there is one of the same id that has not expired; returns the one that is recorded."""
+
+    def add_files(self, job: Job, files: Sequence[MediaFile]) -> bool:
+        """Adds files, numbered on from those that the job has, to a job that waits for uploads and is not sealed.
+
+        False if it does not or is, or has other files by now; some of these may then have been added.
+        """
+
+    def paths(self, job: str, prefixes: Iterable[str], limit: int) -> dict[str, dict[str, int]]:
+        """For each prefix, the first paths of files that begin with it, in order of code points, and their numbers."""
+
+    def files_numbered(self, job: str, numbers: Iterable[int]) -> list[MediaFile]:
+        """Those of these files that there are, in any order."""
 
     def change_job(self, id: str, when: Iterable[JobState], changes: Mapping[str, Any]) -> Job | None:
         """Sets fields of a job (by their names in `Job`) if its state is one of `when`; `None` if it is not."""

@@ -1,14 +1,15 @@
 """The use cases of the API: each takes the caller and the raw request and returns what is to be answered."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
 
-from chalicelib import ids, keys, languages, tokens, views
+from chalicelib import idempotency, ids, keys, languages, tokens, views
 from chalicelib.errors import conflict, not_found
 from chalicelib.jobs import (
     FileError,
@@ -16,6 +17,7 @@ from chalicelib.jobs import (
     Job,
     JobState,
     MediaFile,
+    NewFile,
     NewJob,
     Options,
     Task,
@@ -23,13 +25,14 @@ from chalicelib.jobs import (
     title,
 )
 from chalicelib.parts import MULTIPART_BYTES, Layout
-from chalicelib.ports import Objects, Records, Workflow
+from chalicelib.ports import JobExists, Objects, Records, Workflow
 from chalicelib.records import give_up
 from chalicelib.settings import Settings
 from chalicelib.validation import FieldError, field_error, not_valid, wrong_fields
 
 PAGE = 100
 FILES_PAGE = 1000
+DAY_SECONDS = 24 * 3600
 
 EXECUTION_ENDS = {
     "FAILED": "The transcription failed through a fault on our side. Send the files again in a new job.",
@@ -53,15 +56,16 @@ class Service:
         """Whose token the `Authorization` header carries, `None` if it is not valid."""
         return tokens.owner(self.records, authorization, self.clock())
 
-    def create_job(self, owner: str, body: str | bytes) -> dict[str, Any]:
+    def create_job(self, owner: str, body: str | bytes, key: str | None = None) -> dict[str, Any]:
         """Records a job and answers with it and, per file, how to upload it.
 
         That is `upload`, a single request, for all files that one can take; and `multipart` for files that had better
-        be sent in parts (see `chalicelib.multipart`).
+        be sent in parts (see `chalicelib.multipart`). The same body with the same `Idempotency-Key` makes one job.
         """
         new = self._parse(body)
         now = self.clock()
-        job_id = ids.job_id(now)
+        claim = None if key is None else idempotency.claim(self.records, owner, key, body, now)
+        job_id, created_at = (ids.job_id(now), now) if claim is None else (claim.job, claim.created_at)
         outputs = output_paths([file.path for file in new.files])
         files = [
             MediaFile(job=job_id, n=n, path=file.path, output=output, size=file.size)
@@ -72,32 +76,50 @@ class Service:
             owner=owner,
             title=title([file.path for file in new.files]),
             options=new.options,
-            created_at=now,
+            created_at=created_at,
             size=sum(file.size for file in files),
             counts={FileState.AWAITING_UPLOAD: len(files)},
+            sealed=new.sealed,
+            labels=new.labels,
+            delete_at=None if new.keep_days is None else math.ceil(created_at) + new.keep_days * DAY_SECONDS,
         )
-        self.records.add_job(job, files)
-        return {**views.job(job, now), "files": [self._view_with_upload(job, file) for file in files], "next": None}
+        try:
+            self.records.add_job(job, files)
+        except JobExists:
+            recorded = self.records.job(job_id)
+            if recorded is None:
+                raise conflict("The job of this Idempotency-Key has been deleted. Send another key.") from None
+            job, files = recorded, self.records.files(job_id, len(files))
+        return self.view_with_uploads(job, files)
 
     def job(self, owner: str, job_id: str) -> dict[str, Any]:
         """The job with its first files; `next` is the cursor for the others, so that asking often stays cheap."""
         job = self.find_job(owner, job_id)
         return {**views.job(job, self.clock()), **self._files(job, -1, PAGE)}
 
-    def files(self, owner: str, job_id: str, cursor: str | None) -> dict[str, Any]:
+    def files(self, owner: str, job_id: str, cursor: str | None, state: str | None = None) -> dict[str, Any]:
+        """Files of a job by number, all or those that are in one state."""
+        if state is not None and state not in list(FileState):
+            raise wrong_fields(field_error("state", f"must be one of {', '.join(FileState)}"))
         after = -1 if cursor is None else _number(cursor)
         if after is None:
             raise wrong_fields(field_error("cursor", "must be the 'next' of an earlier answer"))
-        return self._files(self.find_job(owner, job_id), after, FILES_PAGE)
+        job = self.find_job(owner, job_id)
+        return self._files(job, after, FILES_PAGE, None if state is None else job.recorded_states(FileState(state)))
 
-    def jobs(self, owner: str, cursor: str | None, limit: str | None) -> dict[str, Any]:
-        """The owner's jobs, newest first."""
+    def jobs(self, owner: str, cursor: str | None, limit: str | None, label: str | None = None) -> dict[str, Any]:
+        """The owner's jobs, newest first, all or those with a label, given as `name:value`."""
+        name, colon, value = (label or "").partition(":")
+        if label is not None and not colon:
+            raise wrong_fields(
+                field_error("label", "must be the name and the value of a label, as in 'course:biology'")
+            )
         count = PAGE if limit is None else _number(limit)
         if count is None or not 1 <= count <= PAGE:
             raise wrong_fields(field_error("limit", f"must be a number from 1 to {PAGE}"))
         if cursor is not None and not ids.is_job_id(cursor):
             raise wrong_fields(field_error("cursor", "must be the 'next' of an earlier answer"))
-        jobs = self.records.jobs(owner, count + 1, cursor)
+        jobs = self.records.jobs(owner, count + 1, cursor, None if label is None else (name, value))
         more = len(jobs) > count
         now = self.clock()
         return {"jobs": [views.job(job, now) for job in jobs[:count]], "next": jobs[count - 1].id if more else None}
@@ -162,7 +184,7 @@ class Service:
 
     def start_if_complete(self, job_id: str) -> None:
         job = self.records.job(job_id)
-        if job is None or job.count(FileState.AWAITING_UPLOAD):
+        if job is None or not job.sealed or job.count(FileState.AWAITING_UPLOAD):
             return
         waiting = (JobState.AWAITING_UPLOAD, JobState.QUEUED)
         queued = self.records.change_job(job_id, waiting, {"state": JobState.QUEUED})
@@ -192,7 +214,7 @@ class Service:
         except ValidationError as error:
             raise not_valid(error) from None
         model = new.options.model or self.settings.default_model
-        errors = [*self._model_errors(new.options, model), *self._size_errors(new)]
+        errors = [*self._model_errors(new.options, model), *self.size_errors(new.files)]
         if errors:
             raise wrong_fields(*errors)
         return new.model_copy(update={"options": new.options.model_copy(update={"model": model})})
@@ -216,11 +238,11 @@ class Service:
             )
         return errors
 
-    def _size_errors(self, new: NewJob) -> list[FieldError]:
+    def size_errors(self, files: Sequence[NewFile]) -> list[FieldError]:
         limit = self.settings.largest_file
         return [
             field_error(f"files[{n}].size", f"must not be more than {limit} bytes")
-            for n, file in enumerate(new.files)
+            for n, file in enumerate(files)
             if file.size > limit
         ]
 
@@ -243,16 +265,23 @@ class Service:
             raise not_found("file")
         return file
 
-    def _files(self, job: Job, after: int, limit: int) -> dict[str, Any]:
-        files = self.records.files(job.id, limit + 1, after)
+    def _files(self, job: Job, after: int, limit: int, states: Collection[FileState] | None = None) -> dict[str, Any]:
+        files = self.records.files(job.id, limit + 1, after, states)
         page = files[:limit]
         return {
             "files": [views.file(job.shown(file), list(job.options.formats)) for file in page],
             "next": str(page[-1].n) if len(files) > limit else None,
         }
 
+    def view_with_uploads(self, job: Job, files: Sequence[MediaFile]) -> dict[str, Any]:
+        """The job with these files, and how to upload those that have not arrived."""
+        shown = [self._view_with_upload(job, job.shown(file)) for file in files]
+        return {**views.job(job, self.clock()), "files": shown, "next": None}
+
     def _view_with_upload(self, job: Job, file: MediaFile) -> dict[str, Any]:
         view = views.file(file, list(job.options.formats))
+        if file.state != FileState.AWAITING_UPLOAD:
+            return view
         if file.size <= self.settings.largest_put:
             view["upload"] = self._upload(file)
         if file.size >= MULTIPART_BYTES:

@@ -26,6 +26,7 @@ MESSAGES = {
     "bool_parsing": "must be true or false",
     "list_type": "must be a list",
     "model_type": "must be an object",
+    "dict_type": "must be an object",
 }
 SHOWN = 3
 

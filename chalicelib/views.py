@@ -18,6 +18,8 @@ def job(job: Job, now: float) -> dict[str, Any]:
         "finished_at": _time(job.finished_at),
         "error": job.error,
         "options": job.options.model_dump(mode="json"),
+        "sealed": job.sealed,
+        "labels": job.labels,
         "delete_at": _time(job.delete_at),
         "size": job.size,
         "files_total": job.files,

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import sys
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile, Token
 from chalicelib.ports import Deletion, JobExists
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -45,10 +46,24 @@ MIGRATIONS = (
         "CREATE TABLE deletions (job TEXT PRIMARY KEY, due INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID",
         "CREATE INDEX deletions_by_time ON deletions (due)",
     ),
+    (
+        """CREATE TABLE labels (
+            owner TEXT NOT NULL,
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+            PRIMARY KEY (owner, name, value, job)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX labels_of_job ON labels (job)",
+        "CREATE TABLE claims (id TEXT PRIMARY KEY, document TEXT NOT NULL, expires_at REAL NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX claims_by_time ON claims (expires_at)",
+    ),
 )
 
 # How long a writer waits for others, in seconds. Each holds the lock for milliseconds.
 PATIENCE = 30.0
+# They are no characters, and come in no text.
+SURROGATES = range(0xD800, 0xE000)
 # How many rows one deletion takes: others write meanwhile.
 FILES_AT_ONCE = 5000
 SUMS = ("audio_seconds", "speech_seconds", "speech_seconds_done")
@@ -77,6 +92,8 @@ class SQLiteRecords:
             if self.job(job.id) is not None or self._deletion(job.id) is not None:
                 raise JobExists(job.id)
             database.execute("INSERT INTO jobs (id, document) VALUES (?, ?)", (job.id, job.model_dump_json()))
+            labels = ((job.owner, name, value, job.id) for name, value in job.labels.items())
+            database.executemany("INSERT INTO labels (owner, name, value, job) VALUES (?, ?, ?, ?)", labels)
             if job.delete_at is not None:
                 _put_deletion(database, Deletion(job.id, job.delete_at))
             _insert_files(database, files)
@@ -84,7 +101,16 @@ class SQLiteRecords:
     def job(self, id: str) -> Job | None:
         return self._one(Job, "SELECT document FROM jobs WHERE id = ?", id)
 
-    def jobs(self, owner: str, limit: int, before: str | None = None) -> list[Job]:
+    def jobs(
+        self, owner: str, limit: int, before: str | None = None, label: tuple[str, str] | None = None
+    ) -> list[Job]:
+        if label is not None:
+            return self._all(
+                Job,
+                "SELECT jobs.document FROM labels JOIN jobs ON jobs.id = labels.job WHERE labels.owner = ? "
+                "AND name = ? AND value = ? AND labels.job < ? ORDER BY labels.job DESC LIMIT ?",
+                *(owner, *label, before or "~", limit),
+            )
         if before is None:
             return self._all(Job, "SELECT document FROM jobs WHERE owner = ? ORDER BY id DESC LIMIT ?", owner, limit)
         return self._all(
@@ -94,6 +120,33 @@ class SQLiteRecords:
             before,
             limit,
         )
+
+    def claim(self, claim: Claim, now: float) -> Claim:
+        with self._transaction() as database:
+            database.execute("DELETE FROM claims WHERE expires_at <= ?", (now,))
+            earlier = self._one(Claim, "SELECT document FROM claims WHERE id = ?", claim.id)
+            if earlier is None:
+                row = claim.id, claim.model_dump_json(), claim.expires_at
+                database.execute("INSERT INTO claims (id, document, expires_at) VALUES (?, ?, ?)", row)
+            return earlier or claim
+
+    def add_files(self, job: Job, files: Sequence[MediaFile]) -> bool:
+        with self._transaction() as database:
+            now = self.job(job.id)
+            if now is None or now.sealed or now.state != JobState.AWAITING_UPLOAD or now.files != files[0].n:
+                return False
+            _insert_files(database, files)
+            counts = {**now.counts, FileState.AWAITING_UPLOAD: now.count(FileState.AWAITING_UPLOAD) + len(files)}
+            _write_job(database, _changed(now, {"counts": counts, "size": now.size + sum(file.size for file in files)}))
+            return True
+
+    def paths(self, job: str, prefixes: Iterable[str], limit: int) -> dict[str, dict[str, int]]:
+        query = "SELECT path, n FROM files WHERE job = ? AND path >= ? AND path < ? ORDER BY path LIMIT ?"
+        read = self._connection().execute
+        return {prefix: dict(read(query, (job, prefix, _following(prefix), limit)).fetchall()) for prefix in prefixes}
+
+    def files_numbered(self, job: str, numbers: Iterable[int]) -> list[MediaFile]:
+        return [file for n in numbers if (file := self.file(job, n)) is not None]
 
     def unfinished(self) -> list[Job]:
         """Jobs whose workflow was started and has not ended, oldest first."""
@@ -255,6 +308,7 @@ class SQLiteRecords:
         connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
     def _migrate(self) -> None:
@@ -269,6 +323,14 @@ class SQLiteRecords:
                 for statement in migration:
                     database.execute(statement)
             database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _following(prefix: str) -> str:
+    """The first of all texts that come after those that begin with `prefix`."""
+    last = ord(prefix[-1])
+    if last == sys.maxunicode:
+        return _following(prefix[:-1])
+    return prefix[:-1] + chr(SURROGATES.stop if last + 1 == SURROGATES.start else last + 1)
 
 
 def _insert_files(database: sqlite3.Connection, files: Iterable[MediaFile]) -> None:

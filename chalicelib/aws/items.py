@@ -12,6 +12,8 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from chalicelib.jobs import FileState, JobState, MediaFile
+
 Model = TypeVar("Model", bound=BaseModel)
 Item = dict[str, Any]
 """Attributes by name. Plain, their numbers are `int` and `Decimal`; encoded, each is as in `{"N": "1.5"}`."""
@@ -89,6 +91,25 @@ def totalling(before: Sequence[Item], changes: Item) -> Update:
         {f"#{state}": state for state in counts},
         {":zero": 0, **{f":{name}": change for name, change in {**counts, **sums}.items()}},
     )
+
+
+def more_files(files: Sequence[MediaFile]) -> Item:
+    """The parameters of an update of a job to which these files are added, if it still takes any."""
+    awaiting = FileState.AWAITING_UPLOAD
+    return {
+        "UpdateExpression": "SET counts.#awaiting = if_not_exists(counts.#awaiting, :zero) + :files ADD #size :size",
+        "ConditionExpression": "#state = :awaiting AND sealed = :no",
+        "ExpressionAttributeNames": {"#awaiting": awaiting, "#size": "size", "#state": "state"},
+        "ExpressionAttributeValues": encoded(
+            {
+                ":zero": 0,
+                ":files": len(files),
+                ":size": sum(file.size for file in files),
+                ":awaiting": str(JobState.AWAITING_UPLOAD),
+                ":no": False,
+            }
+        ),
+    }
 
 
 def adding(name: str, amount: float) -> Update:

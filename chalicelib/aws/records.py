@@ -6,7 +6,9 @@
 | file `n` of a job         | `job#<id>`      | `file#<n>`, with leading zeros   |
 | that a job is of an owner | `owner#<owner>` | `<job id>`: so they sort by time |
 | token                     | `token#<id>`    | `token`                          |
+| that a job has a label    | `label#<label>` | `<job id>`                       |
 | that a job is to go       | `deletions`     | `<due>#<job id>`                 |
+| claim of a key            | `claim#<id>`    | `claim`                          |
 
 The other attributes are the fields of the models; `expires` is the table's time to live, in seconds since 1970. Two
 indexes have the keys of files: the local one `by_path` (`pk`, `path`), and the global one `by_state` (`pk`, `place`:
@@ -15,17 +17,32 @@ left for a while, so that its id is not used again.
 """
 
 import itertools
+import json
 import math
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.items import SUMS, Item, Model, adding, changed, decoded, document, encoded, setting, totalling
-from chalicelib.jobs import FileState, Job, JobState, MediaFile, Token
+from chalicelib.aws.items import (
+    SUMS,
+    Item,
+    Model,
+    adding,
+    changed,
+    decoded,
+    document,
+    encoded,
+    more_files,
+    setting,
+    totalling,
+)
+from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile, Token
 from chalicelib.ports import Deletion, JobExists
 
 BY_PATH = "by_path"
@@ -34,6 +51,8 @@ BY_STATE = "by_state"
 TRANSACTION_ITEMS = 100
 BATCH_KEYS = 100
 BATCH_WRITES = 25
+# Made at a time where one question takes many.
+REQUESTS = 16
 FILE_DIGITS = 8
 TIME_DIGITS = 12
 MAX_KEY_BYTES = 2048
@@ -65,7 +84,7 @@ class DynamoRecords:
         So what a crash leaves behind is harmless: another attempt overwrites it, and it expires. The files are written
         only while there is no job, so that an attempt that comes late does not undo what became of them.
         """
-        expires = None if self.keep_seconds is None else job.created_at + self.keep_seconds
+        expires = self._expiry(job)
         no_job = {"ConditionExpression": "attribute_not_exists(pk)"}
         puts = ({"Put": self._put_file(file, expires)} for file in files)
         while page := list(itertools.islice(puts, TRANSACTION_ITEMS - 1)):
@@ -77,10 +96,13 @@ class DynamoRecords:
     def job(self, id: str) -> Job | None:
         return _job(self._item(_job_key(id)))
 
-    def jobs(self, owner: str, limit: int, before: str | None = None) -> list[Job]:
+    def jobs(
+        self, owner: str, limit: int, before: str | None = None, label: tuple[str, str] | None = None
+    ) -> list[Job]:
+        listing = _owned_key(owner, "") if label is None else _label_key(owner, label, "")
         jobs: list[Job] = []
         while wanted := limit - len(jobs):
-            ids = self._ids(owner, wanted, before)
+            ids = self._ids(listing["pk"], wanted, before)
             found = self._jobs(ids)
             # A job and its place in this list need not expire at the same moment.
             jobs += [found[id] for id in ids if id in found]
@@ -88,6 +110,43 @@ class DynamoRecords:
                 break
             before = ids[-1]
         return jobs
+
+    def claim(self, claim: Claim, now: float) -> Claim:
+        key = {"pk": f"claim#{claim.id}", "sk": "claim"}
+        free = {
+            "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now",
+            "ExpressionAttributeValues": encoded({":now": Decimal(repr(now))}),
+        }
+        while self._insist(self.client.put_item, **self._put(key, document(claim), claim.expires_at), **free) is None:
+            earlier = self._get(Claim, key)
+            if earlier is not None:
+                return earlier
+        return claim
+
+    def add_files(self, job: Job, files: Sequence[MediaFile]) -> bool:
+        new = {"ConditionExpression": "attribute_not_exists(pk)"}
+        for start in range(0, len(files), TRANSACTION_ITEMS - 1):
+            some = files[start : start + TRANSACTION_ITEMS - 1]
+            puts = [{"Put": {**self._put_file(file, self._expiry(job)), **new}} for file in some]
+            counted = {"Update": {**self._at(_job_key(job.id)), **more_files(some)}}
+            if self._insist(self.client.transact_write_items, TransactItems=[*puts, counted]) is None:
+                return False
+        return True
+
+    def paths(self, job: str, prefixes: Iterable[str], limit: int) -> dict[str, dict[str, int]]:
+        def begin(prefix: str) -> dict[str, int]:
+            values = {":pk": _job_key(job)["pk"], ":prefix": prefix}
+            names = {"#path": "path"}
+            condition = "pk = :pk AND begins_with(#path, :prefix)"
+            found = self._query(condition, values, limit, IndexName=BY_PATH, ExpressionAttributeNames=names)
+            return {item["path"]: _number(item) for item in found}
+
+        wanted = list(prefixes)
+        with ThreadPoolExecutor(REQUESTS) as requests:
+            return dict(zip(wanted, requests.map(begin, wanted), strict=True))
+
+    def files_numbered(self, job: str, numbers: Iterable[int]) -> list[MediaFile]:
+        return [MediaFile.model_validate(item) for item in self._batch([_file_key(job, n) for n in numbers])]
 
     def change_job(self, id: str, when: Iterable[JobState], changes: Mapping[str, Any]) -> Job | None:
         states = {f":when{number}": str(state) for number, state in enumerate(when)}
@@ -210,15 +269,20 @@ class DynamoRecords:
 
     def _files_in(self, states: Collection[FileState], job: str, limit: int, after: int) -> list[MediaFile]:
         """Their numbers come from the index, and they themselves, as they are by now, from the table."""
-        numbers: list[int] = []
-        for state in states:
-            values = {":pk": _job_key(job)["pk"], ":first": _place(state, after + 1), ":last": f"{state}#~"}
-            condition = "pk = :pk AND place BETWEEN :first AND :last"
-            found = self._query(condition, values, limit, IndexName=BY_STATE, ConsistentRead=False)
-            numbers += [int(item["sk"].removeprefix("file#")) for item in found]
-        keys = [_file_key(job, n) for n in sorted(set(numbers))[:limit]]
-        files = [MediaFile.model_validate(item) for item in self._batch(keys)]
-        return sorted((file for file in files if file.state in states), key=lambda file: file.n)
+        files: list[MediaFile] = []
+        while wanted := limit - len(files):
+            numbers: set[int] = set()
+            for state in states:
+                values = {":pk": _job_key(job)["pk"], ":first": _place(state, after + 1), ":last": f"{state}#~"}
+                condition = "pk = :pk AND place BETWEEN :first AND :last"
+                found = self._query(condition, values, wanted, IndexName=BY_STATE, ConsistentRead=False)
+                numbers |= {_number(item) for item in found}
+            first = sorted(numbers)[:wanted]
+            files += [file for file in self.files_numbered(job, first) if file.state in states]
+            if len(first) < wanted:
+                break
+            after = first[-1]
+        return sorted(files, key=lambda file: file.n)
 
     def _move_together(self, files: Sequence[MediaFile], to: FileState, changes: Item) -> bool:
         """Whether these files, no more than fit, were as they are here, and so were moved."""
@@ -238,9 +302,9 @@ class DynamoRecords:
         if self._insist(self.client.transact_write_items, TransactItems=actions) is None:
             raise JobExists(job_id)
 
-    def _ids(self, owner: str, limit: int, before: str | None) -> list[str]:
-        """Ids of the owner's jobs, newest first, from the one after `before`."""
-        condition, values = "pk = :pk", {":pk": _owned_key(owner, "")["pk"]}
+    def _ids(self, listing: str, limit: int, before: str | None) -> list[str]:
+        """Ids of the jobs in a list, newest first, from the one after `before`."""
+        condition, values = "pk = :pk", {":pk": listing}
         if before is not None:
             condition, values = f"{condition} AND sk < :before", {**values, ":before": before}
         return [item["sk"] for item in self._query(condition, values, limit, ScanIndexForward=False)]
@@ -304,6 +368,9 @@ class DynamoRecords:
                     raise
             time.sleep(next(pauses))
 
+    def _expiry(self, job: Job) -> float | None:
+        return None if self.keep_seconds is None else job.created_at + self.keep_seconds
+
     def _put_file(self, file: MediaFile, expires: float | None) -> Item:
         return self._put(_file_key(file.job, file.n), {**document(file), "place": _place(file.state, file.n)}, expires)
 
@@ -330,6 +397,15 @@ def _owned_key(owner: str, job: str) -> Item:
     return {"pk": f"owner#{owner}", "sk": job}
 
 
+def _label_key(owner: str, label: tuple[str, str], job: str) -> Item:
+    return {"pk": f"label#{json.dumps([owner, *label])}", "sk": job}
+
+
+def _number(item: Item) -> int:
+    """That of the file whose item this is."""
+    return int(item["sk"].removeprefix("file#"))
+
+
 def _deletion_key(deletion: Deletion) -> Item:
     return {"pk": "deletions", "sk": f"{deletion.due:0{TIME_DIGITS}}#{deletion.job}"}
 
@@ -342,7 +418,8 @@ def _deletion(item: Item) -> Deletion:
 def _listings(job: Job) -> list[Item]:
     """The keys of the items by which a job is found."""
     deletion = [] if job.delete_at is None else [_deletion_key(Deletion(job.id, job.delete_at))]
-    return [_owned_key(job.owner, job.id), *deletion]
+    labels = [_label_key(job.owner, label, job.id) for label in job.labels.items()]
+    return [_owned_key(job.owner, job.id), *labels, *deletion]
 
 
 def _job(item: Item | None) -> Job | None:
