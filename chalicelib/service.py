@@ -24,7 +24,6 @@ from chalicelib.jobs import (
     output_paths,
     title,
 )
-from chalicelib.parts import MULTIPART_BYTES, Layout
 from chalicelib.ports import JobExists, Objects, Records, Workflow
 from chalicelib.records import give_up
 from chalicelib.settings import Settings
@@ -59,8 +58,8 @@ class Service:
     def create_job(self, owner: str, body: str | bytes, key: str | None = None) -> dict[str, Any]:
         """Records a job and answers with it and, per file, how to upload it.
 
-        That is `upload`, a single request, for all files that one can take; and `multipart` for files that had better
-        be sent in parts (see `chalicelib.multipart`). The same body with the same `Idempotency-Key` makes one job.
+        That is `upload`, a single request, for all files that one can take; large ones had better be sent in parts
+        (see `chalicelib.multipart`). The same body with the same `Idempotency-Key` makes one job.
         """
         new = self._parse(body)
         now = self.clock()
@@ -284,8 +283,6 @@ class Service:
             return view
         if file.size <= self.settings.largest_put:
             view["upload"] = self._upload(file)
-        if file.size >= MULTIPART_BYTES:
-            view["multipart"] = views.multipart(Layout(file.size))
         return view
 
     def _upload(self, file: MediaFile) -> dict[str, Any]:

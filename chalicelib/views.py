@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.jobs import FileState, Job, JobState, MediaFile
-from chalicelib.parts import Layout
+from chalicelib.parts import MULTIPART_BYTES, Layout
 from chalicelib.ports import Part, Upload
 
 
@@ -31,8 +31,12 @@ def job(job: Job, now: float) -> dict[str, Any]:
 
 
 def file(file: MediaFile, options: list[str]) -> dict[str, Any]:
-    """`options` are the formats of the job: the transcripts that a finished file has."""
+    """`options` are the formats of the job: the transcripts that a finished file has.
+
+    `multipart` is there while a file is awaited that had better be sent in parts.
+    """
     done = file.state == FileState.SUCCEEDED
+    large = file.state == FileState.AWAITING_UPLOAD and file.size >= MULTIPART_BYTES
     return {
         "n": file.n,
         "path": file.path,
@@ -45,6 +49,7 @@ def file(file: MediaFile, options: list[str]) -> dict[str, Any]:
         "percent": 100.0 if done else _share(file.speech_seconds_done, file.speech_seconds),
         "output": file.output,
         "transcripts": {f: f"/jobs/{file.job}/files/{file.n}/transcript?format={f}" for f in options} if done else {},
+        **({"multipart": multipart(Layout(file.size))} if large else {}),
     }
 
 

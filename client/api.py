@@ -1,16 +1,18 @@
 """The client of a transcription service: all its calls, and `transcribe`, which does it all."""
 
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 
-from client.calls import Calls
+from client.calls import ignore
 from client.models import Options, Result
 from client.run import Run
+from client.unfinished import Unfinished
+from client.uploading import Uploads
 from client.watching import Watcher
 
 
-class Client(Calls):
+class Client(Uploads):
     """One server, used with one token; safe to use from several threads at once.
 
         with Client("http://127.0.0.1:8000", token) as client:
@@ -19,6 +21,10 @@ class Client(Calls):
 
     What every call may raise, and what `patience` and `note` are, is said of `Calls`.
     """
+
+    def __init__(self, server: str, token: str, *, patience: float = 120, note: Callable[[str], None] = ignore) -> None:
+        super().__init__(server, token, patience=patience, note=note)
+        self._unfinished = Unfinished.of(self.transport.server, token)
 
     def transcribe(
         self,
@@ -37,10 +43,12 @@ class Client(Calls):
         """Transcribes files and folders of media; yields what became of each file, as it becomes known.
 
         Transcripts are written beside their sources, or as the same tree below `output`. One that is there already is
-        kept unless `force`, and a file that has them all is skipped. If ids of earlier `jobs` are given, those are
-        continued instead: what they await is sent from `paths`, and their transcripts are fetched in their formats.
+        kept unless `force`, and a file that has them all is skipped. What an earlier run with these files and options
+        left unfinished, by a kill or a failing network, goes on where it was. If ids of earlier `jobs` are given, those
+        are continued instead: what they await is sent from `paths`, and their transcripts are fetched in their formats.
         """
         options = Options(tuple(formats), language, task, model, prompt)
-        run = Run(self, options, None if output is None else Path(output), force, watcher or Watcher())
+        place = None if output is None else Path(output)
+        run = Run(self, options, place, force, watcher or Watcher(), self._unfinished)
         local = [Path(path) for path in paths]
         yield from run.continued(jobs, local) if jobs else run.new(local)

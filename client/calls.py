@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-import httpx
-
 from client import disk
 from client.errors import Refused, Unreachable
-from client.models import File, Job, Options, Upload
-from client.transport import DOWNLOADS, UPLOADS, Retries, Transport, refusal, through
+from client.models import File, Job, Options, PartsState, Upload
+from client.transport import DOWNLOADS, Retries, Transport
 
 T = TypeVar("T")
 FRESH_URLS = 3
@@ -24,7 +22,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 2.0
 REST_PER_WORK, LONGEST_REST = 10, 5.0
 
 
-def _ignore(_: object) -> None:
+def ignore(_: object) -> None:
     pass
 
 
@@ -35,10 +33,8 @@ class Calls:
     else after `patience` seconds of trying again. All are TranscribeErrors. `note` is told what delays the work.
     """
 
-    def __init__(
-        self, server: str, token: str, *, patience: float = 120, note: Callable[[str], None] = _ignore
-    ) -> None:
-        self._transport = Transport(server, token, patience, note)
+    def __init__(self, server: str, token: str, *, patience: float = 120, note: Callable[[str], None] = ignore) -> None:
+        self.transport = Transport(server, token, patience, note)
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +43,7 @@ class Calls:
         self.close()
 
     def close(self) -> None:
-        self._transport.close()
+        self.transport.close()
 
     def create_job(self, files: Iterable[tuple[str, int]], options: Options | None = None) -> Job:
         """Creates a job of files, each a path and a size in bytes. The files of the answer have their `upload`."""
@@ -86,60 +82,23 @@ class Calls:
                 time.sleep(max(pause * random.uniform(0.8, 1.2), rest))  # noqa: S311
                 pause = min(pause * 1.25, LONGEST_PAUSE)
 
-    def upload(
-        self,
-        job: str,
-        file: File,
-        local: Path,
-        *,
-        sent: Callable[[int], None] = _ignore,
-        stop: threading.Event | None = None,
-    ) -> None:
-        """Sends a local file as `file` of a job; harmless if it is there already.
+    def parts(
+        self, job: str, n: int, checksums: Mapping[int, str] = {}, stop: threading.Event | None = None
+    ) -> PartsState:
+        """How the upload of file `n` in parts stands; and the requests for the parts whose `checksums` are given.
 
-        `sent` is told how many of its bytes have gone out, from 0 with each attempt. Raises SourceLost if the file
-        can't be read whole, and Stopped soon after `stop` is set.
+        Those are the base64 of their CRC-32, by number. What is told of parts that are there is of these alone then.
         """
-        stop = stop or threading.Event()
-        retries = Retries(self._transport.patience, stop)
-        request = file.upload
-        expired = 0
-        while request := request or self._fresh_upload(job, file, stop):
-            headers = httpx.Headers(request.headers)
-            headers["Content-Length"] = str(file.size)
-            content = disk.blocks(local, file.size, sent, stop)
-            try:
-                response = self._transport.send(request.method, request.url, headers, content)
-            except Unreachable as error:
-                self._transport.wait(retries, error, UPLOADS)
-            else:
-                if response.is_success or response.status_code == HTTPStatus.PRECONDITION_FAILED:
-                    return
-                expired += 1
-                if response.status_code != HTTPStatus.FORBIDDEN or expired > FRESH_URLS:
-                    answered = f"The upload was answered with HTTP {response.status_code}.{through(response.url)}"
-                    raise Refused(response.status_code, str(refusal(response) or answered))
-            # The URL may have expired, or the file arrived without us hearing of it: a fresh one settles both.
-            request = None
+        wanted = [{"number": number, "crc32": crc32} for number, crc32 in checksums.items()]
+        path = _path(job, "files", n, "parts")
+        return self._ask(PartsState.parse, "POST", path, {"parts": wanted}, stop=stop, repeatable=True)
 
-    def download(self, job: str, n: int, format: str, target: Path) -> None:
-        """Writes a transcript of file `n` to `target`, whole or not at all. Raises OSError if it can't be written."""
-        retries = Retries(self._transport.patience)
-        expired = 0
-        while True:
-            url = self._transcript_url(job, n, format)
-            try:
-                with disk.replacing(target) as write:
-                    self._transport.receive(url, write)
-                    return
-            except Unreachable as error:
-                self._transport.wait(retries, error, DOWNLOADS)
-            except Refused as error:
-                expired += 1
-                if error.status != HTTPStatus.FORBIDDEN or expired > FRESH_URLS:
-                    raise
+    def complete(self, job: str, n: int, etags: Mapping[int, str], stop: threading.Event | None = None) -> None:
+        """Makes file `n` of its parts, whose `etags` are given by number."""
+        parts = [{"number": number, "etag": etags[number]} for number in sorted(etags)]
+        self._ask(File.parse, "POST", _path(job, "files", n, "complete"), {"parts": parts}, stop=stop, repeatable=True)
 
-    def _fresh_upload(self, job: str, file: File, stop: threading.Event) -> Upload | None:
+    def fresh_upload(self, job: str, file: File, stop: threading.Event | None = None) -> Upload | None:
         """A new request for an upload, `None` if the file has arrived."""
         try:
             return self._ask(Upload.parse, "POST", _path(job, "files", file.n, "upload"), stop=stop)
@@ -148,10 +107,27 @@ class Calls:
                 return None
             raise
 
+    def download(self, job: str, n: int, format: str, target: Path) -> None:
+        """Writes a transcript of file `n` to `target`, whole or not at all. Raises OSError if it can't be written."""
+        retries = Retries(self.transport.patience)
+        expired = 0
+        while True:
+            url = self._transcript_url(job, n, format)
+            try:
+                with disk.replacing(target) as write:
+                    self.transport.receive(url, write)
+                    return
+            except Unreachable as error:
+                self.transport.wait(retries, error, DOWNLOADS)
+            except Refused as error:
+                expired += 1
+                if error.status != HTTPStatus.FORBIDDEN or expired > FRESH_URLS:
+                    raise
+
     def _transcript_url(self, job: str, n: int, format: str) -> str:
-        answer = self._transport.call("GET", _path(job, "files", n, "transcript"), query={"format": format})
+        answer = self.transport.call("GET", _path(job, "files", n, "transcript"), query={"format": format})
         if "Location" not in answer.headers:
-            raise self._transport.foreign(answer)
+            raise self.transport.foreign(answer)
         return answer.headers["Location"]
 
     def _job(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Job:
@@ -168,12 +144,13 @@ class Calls:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         stop: threading.Event | None = None,
+        repeatable: bool = False,
     ) -> T:
-        answer = self._transport.call(method, path, body, query, stop)
+        answer = self.transport.call(method, path, body, query, stop, repeatable)
         try:
             return parse(answer.json())
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise self._transport.foreign(answer) from None
+            raise self.transport.foreign(answer) from None
 
 
 def _path(job: str, *parts: str | int) -> str:

@@ -40,8 +40,41 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class StoredPart:
+    """A part of a file that is at the server. `crc32` is the base64 of its CRC-32, `None` if the server has none."""
+
+    number: int
+    size: int
+    etag: str
+    crc32: str | None
+
+
+@dataclass(frozen=True)
+class PartsState:
+    """How the upload of a file in `count` parts stands. All but the last have `part_size` bytes."""
+
+    part_size: int
+    count: int
+    stored: Mapping[int, StoredPart]
+    uploads: Mapping[int, Upload] = field(repr=False)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> "PartsState":
+        stored = [StoredPart(part["number"], part["size"], part["etag"], part["crc32"]) for part in data["stored"]]
+        return cls(
+            part_size=data["part_size"],
+            count=data["parts"],
+            stored={part.number: part for part in stored},
+            uploads={upload["number"]: Upload.parse(upload) for upload in data["uploads"]},
+        )
+
+
+@dataclass(frozen=True)
 class File:
-    """File number `n` of a job. `output` is the path of its transcripts in the job's tree, without suffix."""
+    """File number `n` of a job. `output` is the path of its transcripts in the job's tree, without suffix.
+
+    `multipart` if it is awaited, and had better be sent in parts.
+    """
 
     n: int
     path: str
@@ -55,6 +88,7 @@ class File:
     percent: float
     output: str
     upload: Upload | None
+    multipart: bool = False
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> "File":
@@ -72,11 +106,16 @@ class File:
             percent=data["percent"],
             output=data["output"],
             upload=Upload.parse(data["upload"]) if "upload" in data else None,
+            multipart="multipart" in data,
         )
 
     @property
     def final(self) -> bool:
         return self.state in ("succeeded", "failed")
+
+    @property
+    def awaited(self) -> bool:
+        return self.state == AWAITING
 
 
 @dataclass(frozen=True)
@@ -114,7 +153,7 @@ class Job:
     @property
     def awaited(self) -> list[File]:
         """The files that have not arrived."""
-        return [file for file in self.files if file.state == AWAITING]
+        return [file for file in self.files if file.awaited]
 
 
 @dataclass(frozen=True)

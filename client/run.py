@@ -5,13 +5,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path, PurePath
 from threading import Event
 
 from client import naming, text, walking
-from client.calls import Calls
 from client.errors import Refused, SourceLost, Stopped, TranscribeError
 from client.models import AWAITING, File, Job, Options, Result, Source
+from client.unfinished import Unfinished
+from client.uploading import Uploads
 from client.watching import Watcher
 from client.workers import Workers
 
@@ -36,33 +38,72 @@ class Part:
 
 
 class Run:
-    def __init__(self, calls: Calls, options: Options, output: Path | None, force: bool, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        calls: Uploads,
+        options: Options,
+        output: Path | None,
+        force: bool,
+        watcher: Watcher,
+        unfinished: Unfinished,
+    ) -> None:
         self._calls = calls
         self._options = options
         self._output = output
         self._force = force
         self._watcher = watcher
+        self._unfinished = unfinished
         self._parts: dict[str, Part] = {}
         self._stems: dict[str, Path] = {}
         self._stuck: list[str] = []
+        self._unfetched: set[str] = set()
 
     def new(self, paths: Sequence[Path]) -> Iterator[Result]:
-        """Transcribes what is found at `paths` in new jobs."""
+        """Transcribes what is found at `paths`, in jobs that an earlier run left unfinished and in new ones."""
         found = walking.find(paths)
         yield from found.unreadable
         self._place({}, found.sources)
+        resumed = self._resume(found.sources)
         todo = []
         for source in found.sources:
+            if source in resumed:
+                continue
             transcripts = self._transcripts(source.path, self._options.formats)
             if not self._force and all(map(os.path.exists, transcripts.values())):
                 yield Result(source.local, transcripts=transcripts, skipped=True)
             else:
                 todo.append(source)
-        self._watcher.found(len(todo), _size(todo), len(found.unreadable), found.ignored)
+        wanted = [*resumed, *todo]
+        self._watcher.found(len(wanted), _size(wanted), len(found.unreadable), found.ignored)
+        if resumed:
+            self._watcher.note(f"Going on with {text.count(len(resumed), 'file')} of an earlier run.")
+            self._watcher.created(list(self._parts))
         for start in range(0, len(todo), MOST_FILES):
             yield from self._create(todo[start : start + MOST_FILES])
         yield from self._send(list(self._parts))
         yield from self._fetch()
+
+    def _resume(self, sources: Sequence[Source]) -> set[Source]:
+        """Takes up the unfinished jobs of these sources, and returns those that are in them."""
+        resumed: set[Source] = set()
+        for id, files in self._unfinished.matching(self._options, sources):
+            job = self._known(id)
+            if job is None or {file.n: file.path for file in job.files} != {n: files[n].path for n in files}:
+                self._unfinished.forget(id)
+            else:
+                self._parts[id] = Part(job, files)
+                resumed.update(files.values())
+        return resumed
+
+    def _known(self, id: str) -> Job | None:
+        """A job from which transcripts can be had still."""
+        try:
+            job = self._calls.job(id)
+        except Refused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+        return None if job.state in ("failed", "cancelled") else job
 
     def continued(self, ids: Sequence[str], paths: Sequence[Path]) -> Iterator[Result]:
         """Sends what earlier jobs still await from `paths`, and fetches their transcripts."""
@@ -104,7 +145,8 @@ class Run:
                 yield from (Result(sources[n].local, reason) for n, reason in wrong.items())
                 sources = [source for n, source in enumerate(sources) if n not in wrong]
             else:
-                self._parts[job.id] = Part(job, {file.n: sources[file.n] for file in job.files})
+                part = self._parts[job.id] = Part(job, {file.n: sources[file.n] for file in job.files})
+                self._unfinished.remember(job, self._options, part.sources)
                 self._watcher.created(list(self._parts))
                 return
 
@@ -147,6 +189,7 @@ class Run:
     def _again_without(self, id: str, lost: Mapping[int, str]) -> Iterator[Result]:
         """Reports the lost files, and sends the others in a new job, since a job starts only when all files are in."""
         part = self._parts.pop(id)
+        self._unfinished.forget(id)
         yield from (Result(part.path(file), lost[file.n]) for file in part.job.files if file.n in lost)
         others = [file for file in part.job.files if file.n not in lost]
         if any(file.n not in part.sources for file in others):
@@ -184,6 +227,8 @@ class Run:
                 going -= done
                 yield from (future.result() for future in done)
             yield from (future.result() for future in as_completed(going))
+        for id in self._parts.keys() - self._unfetched:
+            self._unfinished.forget(id)
 
     def _finish(self, job: Job, file: File) -> Result:
         path = self._parts[job.id].path(file)
@@ -195,8 +240,10 @@ class Run:
                 if self._force or not target.exists():
                     self._calls.download(job.id, file.n, format, target)
             except OSError as error:
+                self._unfetched.add(job.id)
                 return Result(path, f"{text.path(target)} can't be written: {text.reason(error)}.")
             except Refused as error:
+                self._unfetched.add(job.id)
                 return Result(path, str(error))
         return Result(path, None, transcripts, file.warnings, file.language, file.audio_seconds)
 

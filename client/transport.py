@@ -77,8 +77,10 @@ class Transport:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         stop: threading.Event | None = None,
+        repeatable: bool = False,
     ) -> httpx.Response:
-        """Calls the API; a request with a `body` creates something and so is never sent twice."""
+        """Calls the API; a request with a `body` creates something and so is never sent twice, unless `repeatable`."""
+        once = body is not None and not repeatable
         retries = Retries(self.patience, stop)
         request = self._api.build_request(method, self.server + path, json=body, params=query)
         while True:
@@ -87,11 +89,11 @@ class Transport:
                 self._raise_if_temporary(response)
             except httpx.TransportError as error:
                 trouble = Unreachable(_diagnosis(error, httpx.URL(self.server)))
-                if not self._known or (body is not None and not isinstance(error, httpx.ConnectError)):
+                if not self._known or (once and not isinstance(error, httpx.ConnectError)):
                     raise trouble from None
             except Unreachable as error:
                 trouble = error
-                if response.status_code not in BUSY and (not self._known or body is not None):
+                if response.status_code not in BUSY and (not self._known or once):
                     raise
             else:
                 self._answered(API)
@@ -189,6 +191,12 @@ def refusal(response: httpx.Response) -> Refused | None:
         return Refused(response.status_code, problem["detail"], fields)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def refused_upload(response: httpx.Response) -> Refused:
+    """What to say of an upload that the store did not take."""
+    answered = f"The upload was answered with HTTP {response.status_code}.{through(response.url)}"
+    return Refused(response.status_code, str(refusal(response) or answered))
 
 
 def _address(server: str) -> str:

@@ -41,6 +41,14 @@ def jfk_video(samples_dir: Path) -> Path:
     return demo.video(samples_dir)
 
 
+@pytest.fixture(autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where clients remember unfinished jobs: not in the folder of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def aws_environment() -> Iterator[dict[str, str]]:
     """An emulated AWS account; the environment that the service's functions have in it."""

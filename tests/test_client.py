@@ -645,7 +645,7 @@ def test_the_token_goes_to_the_api_alone(
     monkeypatch.setattr(DiskObjects, "presign_get", get_elsewhere)
     with Client(server.url, server.token) as api:
         assert errors(list(api.transcribe(["a.mp4"], formats=["txt"]))) == {"a.mp4": None}
-        shown = f"{api!r} {vars(api)!r} {vars(api._transport)!r}"
+        shown = f"{api!r} {vars(api)!r} {vars(api.transport)!r}"
     store.stop()
     assert [path.partition("/objects/")[0] for path in store.paths] == ["PUT ", "GET "]
     assert not any("authorization" in headers or server.token in str(headers) for _, _, headers in store.requests)

@@ -1,0 +1,83 @@
+"""What is remembered here of jobs that were not followed to their ends, so that the same command goes on with them."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.models import Job, Options, Source
+
+FORGOTTEN_SECONDS = 30 * 24 * 3600
+# What a file is known by again: its path here, its path in the job, its size and when it was last written.
+Identity = tuple[str, str, int, int]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The unfinished jobs of one server and token, a small file for each in `folder`.
+
+    What cannot be written or read is not remembered: no job depends on it.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, server: str, token: str) -> "Unfinished":
+        """Those in the folder for the state of programs (XDG), under a hash that tells nobody the token."""
+        home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        user = hashlib.sha256(json.dumps([server, token]).encode()).hexdigest()[:32]
+        return cls(Path(os.path.expanduser(home)) / "transcribe" / user)  # noqa: PTH111 (which raises where there is no home)
+
+    def remember(self, job: Job, options: Options, sources: Mapping[int, Source]) -> None:
+        """Takes down a new job, and which source each of its files, by number, is."""
+        with contextlib.suppress(OSError, ValueError):
+            target = self._file(job.id)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files = {str(n): _identity(source) for n, source in sources.items()}
+            draft = self.folder / secrets.token_hex(8)
+            draft.write_text(json.dumps({"job": job.id, "options": options.body(), "files": files}))
+            draft.replace(target)
+
+    def forget(self, job: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file(job).unlink(missing_ok=True)
+
+    def matching(self, options: Options, sources: Iterable[Source]) -> Iterator[tuple[str, dict[int, Source]]]:
+        """The jobs with these options all of whose files are among `sources`, unchanged: ids and files by number.
+
+        The newest come first, and no source is in two of them.
+        """
+        saved = sorted(self._saved(), key=lambda saved: saved[0], reverse=True)
+        here: dict[Identity, Source] = {}
+        for source in sources if saved else ():
+            with contextlib.suppress(OSError):
+                here[_identity(source)] = source
+        for job, body, files in saved:
+            if body == options.body() and files and here.keys() >= set(files.values()):
+                yield job, {n: here.pop(identity) for n, identity in files.items()}
+
+    def _saved(self) -> Iterator[tuple[str, Any, dict[int, Identity]]]:
+        for file in self.folder.glob("*.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                if time.time() - file.stat().st_mtime > FORGOTTEN_SECONDS:
+                    file.unlink()
+                    continue
+                saved = json.loads(file.read_text())
+                files = {int(n): (path, name, size, at) for n, (path, name, size, at) in saved["files"].items()}
+                yield str(saved["job"]), saved["options"], files
+
+    def _file(self, job: str) -> Path:
+        if not job.isalnum() or not self.folder.is_absolute():
+            raise ValueError(f"no place for {job!r}")
+        return self.folder / f"{job}.json"
+
+
+def _identity(source: Source) -> Identity:
+    """Raises OSError."""
+    return str(source.local.resolve()), source.path, source.size, source.local.stat().st_mtime_ns
