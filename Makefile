@@ -13,7 +13,7 @@ DEV := .venv/.dev
 PAGE := chalicelib/static/index.html
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*')
 
-.PHONY: help setup page screenshots demo serve test bench-preparing check format lock clean
+.PHONY: help setup page screenshots demo serve test bench-preparing bench-jobs check format lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -65,6 +65,9 @@ test: $(DEV) page ## Run all tests
 
 bench-preparing: $(DEV) setup ## Memory and disk that preparing a file of ten hours takes
 	@$(BIN)/python -m bench.preparing
+
+bench-jobs: $(DEV) ## How quickly a job of 100,000 files is added, asked for, retried and deleted
+	@$(BIN)/python -m bench.jobs
 
 check: $(DEV) ## Lint and types
 	@$(BIN)/ruff check .

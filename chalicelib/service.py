@@ -34,9 +34,9 @@ FILES_PAGE = 1000
 DAY_SECONDS = 24 * 3600
 
 EXECUTION_ENDS = {
-    "FAILED": "The transcription failed through a fault on our side. Send the files again in a new job.",
-    "TIMED_OUT": "The transcription did not end in the time it may take. Send the files again in smaller jobs.",
-    "ABORTED": "The transcription was stopped by the operator of this service. Send the files again in a new job.",
+    "FAILED": "The transcription failed through a fault on our side. Retry the job: what is finished stays.",
+    "TIMED_OUT": "The transcription did not end in the time it may take. Retry the job: what is finished stays.",
+    "ABORTED": "The transcription was stopped by the operator of this service. Retry the job: what is finished stays.",
 }
 
 
@@ -204,7 +204,7 @@ class Service:
         if size == file.size:
             self.records.move_file(file, FileState.UPLOADED)
             return
-        message = f"{size} bytes arrived where {file.size} were declared. Upload the file again in a new job."
+        message = f"{size} bytes arrived where {file.size} were declared. Retry the job, and upload the file again."
         self.records.move_file(file, FileState.FAILED, {"error": FileError(code="size_mismatch", message=message)})
 
     def _parse(self, body: str | bytes) -> NewJob:

@@ -130,7 +130,7 @@ class Steps:
                 raise
             self._fail(file, error.code, error.message)
         except ObjectMissing:
-            self._fail(file, "missing", "The uploaded file is gone. Upload it again in a new job.")
+            self._fail(file, "missing", "The uploaded file is gone. Retry the job, and upload it again.")
         else:
             found = {
                 "language": audio.language,

@@ -112,7 +112,7 @@ def serving(description: dict[str, Any]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = handle_any
+        do_GET = do_POST = do_PUT = do_DELETE = handle_any
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -27,6 +27,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.dynamodb.responses import DynamoHandler
 
 from client.api import Client
+from client.errors import Refused
 from client.models import Job, Options
 from deploy import api, stack
 from deploy.__main__ import main
@@ -286,8 +287,44 @@ def test_an_execution_that_is_stopped_fails_its_job(site: Site, jfk_video: Path)
     job = site.finished(job)
     assert (job.state, job.error) == (
         "failed",
-        "The transcription was stopped by the operator of this service. Send the files again in a new job.",
+        "The transcription was stopped by the operator of this service. Retry the job: what is finished stays.",
     )
+
+
+def test_a_job_is_cancelled_then_retried_then_deleted(site: Site, jfk_video: Path) -> None:
+    job = site.send({"week 1/a.mp4": jfk_video})
+    headers = {"Authorization": f"Bearer {operator('token', 'ann').strip()}"}
+    with httpx.Client(base_url=site.url, headers=headers, timeout=60) as http:
+        assert http.post(f"/jobs/{job.id}/cancel").raise_for_status().json()["files_by_state"] == {"cancelled": 1}
+        told = site.functions["transcribe-dev-execution_ended"].events
+        deadline = time.monotonic() + PATIENCE
+        while job.id not in [event["detail"]["name"] for event in told]:  # the emulator lets the step end
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert [execution["status"] for execution in site.executions(job)] == ["ABORTED"]
+        assert site.finished(job).state == "cancelled"
+
+        assert http.post(f"/jobs/{job.id}/retry").raise_for_status().json()["state"] == "queued"
+        assert site.finished(job).state == "succeeded"
+        names = boto3.client("stepfunctions").list_executions(stateMachineArn=site.outputs["StateMachineArn"])
+        assert f"{job.id}-2" in [execution["name"] for execution in names["executions"]]
+
+        assert http.delete(f"/jobs/{job.id}").status_code == 204
+        assert http.get(f"/jobs/{job.id}").status_code == 404
+    assert objects_of(site, job) != []
+    event = dict.fromkeys(("version", "id", "account", "time", "region", "detail-type", "source"), "")
+    sweep = json.dumps({**event, "resources": [], "detail": {}})
+    answer = boto3.client("lambda").invoke(FunctionName="transcribe-dev-sweep", Payload=sweep)
+    assert "FunctionError" not in answer
+    assert objects_of(site, job) == []
+    with pytest.raises(Refused, match="There is no such job"):
+        site.client.job(job.id)
+
+
+def objects_of(site: Site, job: Job) -> list[str]:
+    buckets = site.outputs["MediaBucket"], site.outputs["TranscriptsBucket"]
+    pages = (boto3.client("s3").list_objects_v2(Bucket=bucket) for bucket in buckets)
+    return [found["Key"] for page in pages for found in page.get("Contents", []) if job.id in found["Key"]]
 
 
 def test_destroyed_it_leaves_nothing(site: Site) -> None:

@@ -262,11 +262,11 @@ def ended(job: str, status: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        ("FAILED", "failed through a fault on our side. Send the files again in a new job."),
-        ("TIMED_OUT", "did not end in the time it may take. Send the files again in smaller jobs."),
+        ("FAILED", "failed through a fault on our side. Retry the job: what is finished stays."),
+        ("TIMED_OUT", "did not end in the time it may take. Retry the job: what is finished stays."),
         (
             "ABORTED",
-            "was stopped by the operator of this service. Send the files again in a new job.",
+            "was stopped by the operator of this service. Retry the job: what is finished stays.",
         ),
     ],
 )

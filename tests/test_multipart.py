@@ -218,7 +218,7 @@ class TestOnAWS:
         done = multipart.complete(service, "ann", job, "0", sent)
         assert done["error"] == {
             "code": "size_mismatch",
-            "message": "6 bytes arrived where 5 were declared. Upload the file again in a new job.",
+            "message": "6 bytes arrived where 5 were declared. Retry the job, and upload the file again.",
         }
 
     def test_what_was_completed_without_an_answer_is_found(self, service: Service) -> None:

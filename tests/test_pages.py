@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench import jobs as bench
 from chalicelib import pages, retention
 from chalicelib.aws import platform
 from chalicelib.errors import Problem
@@ -17,6 +18,7 @@ from chalicelib.jobs import FileState, Format, output_paths
 from chalicelib.ports import Records
 from chalicelib.service import Service
 from local.signing import base_url
+from tests.conftest import Figure
 from tests.serving import Site, Started
 
 
@@ -334,3 +336,10 @@ def test_a_job_is_kept_for_as_long_as_it_says(service: Service) -> None:
         service.job("ann", brief["id"])
     assert [job["id"] for job in service.jobs("ann", None, None)["jobs"]] == [kept]
     assert started(service) == [f"stop {brief['id']}"]
+
+
+def test_large_jobs_are_quick(tmp_path: Path, figure: Figure) -> None:
+    """`make bench-jobs` in small."""
+    figures = bench.measure(tmp_path, 4000)
+    figure(str(figures))
+    assert figures.missed == []

@@ -175,7 +175,7 @@ def test_another_size_than_declared_fails_the_file(service: Service) -> None:
     assert file["state"] == "failed"
     assert file["error"] == {
         "code": "size_mismatch",
-        "message": "2 bytes arrived where 1 were declared. Upload the file again in a new job.",
+        "message": "2 bytes arrived where 1 were declared. Retry the job, and upload the file again.",
     }
 
 
