@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chalicelib import tokens
+from chalicelib import keys, tokens
 from chalicelib.jobs import FileState
 from chalicelib.records import every_file
 from chalicelib.service import Service
@@ -69,6 +69,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
         )
         try:
             _catch_up(service, records)
+            _clear_work(objects, records)
             executor.resume()
             with sweeping(service, objects.clear_forgotten):
                 yield LocalService(service, objects, _token(service, data / "token"))
@@ -93,6 +94,13 @@ def _catch_up(service: Service, records: SQLiteRecords) -> None:
             if size is not None:
                 service.object_created(file.key, size)
         service.start_if_complete(job.id)
+
+
+def _clear_work(objects: DiskObjects, records: SQLiteRecords) -> None:
+    """Deletes the work files of jobs that were cancelled or deleted just before an earlier run was killed."""
+    unfinished = {job.id for job in records.unfinished()}
+    for job in {key.split("/")[1] for key in objects.keys(keys.WORK)} - unfinished:
+        objects.delete(keys.work(job))
 
 
 @contextlib.contextmanager

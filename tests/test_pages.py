@@ -19,7 +19,7 @@ from chalicelib.ports import Records
 from chalicelib.service import Service
 from local.signing import base_url
 from tests.conftest import Figure
-from tests.serving import Site, Started
+from tests.serving import Site, Started, assert_problem, serving_site
 
 
 @pytest.fixture(params=["sqlite", "dynamodb"])
@@ -343,3 +343,22 @@ def test_large_jobs_are_quick(tmp_path: Path, figure: Figure) -> None:
     figures = bench.measure(tmp_path, 4000)
     figure(str(figures))
     assert figures.missed == []
+
+
+def test_all_of_it_over_http(tmp_path: Path) -> None:
+    with serving_site(tmp_path) as served:
+        key = {"Idempotency-Key": "one", "Content-Type": "application/json"}
+        new = body("a.mp4", sealed=False, labels={"course": "bio"}, keep_days=1)
+        first, again = (served.ann.post("/jobs", content=new, headers=key).raise_for_status() for _ in range(2))
+        job = first.json()["id"]
+        assert (again.status_code, again.json()["id"], again.headers["location"]) == (201, job, f"/jobs/{job}")
+        assert_problem(served.ann.post("/jobs", content=body("b.mp4"), headers=key), 409, "another body")
+        added = served.ann.post(f"/jobs/{job}/files", json={"files": [{"path": "b.mp4", "size": 3}], "sealed": True})
+        assert (added.status_code, added.json()["files_total"]) == (201, 2)
+        served.ann.put(added.json()["files"][0]["upload"]["url"], content=b"abc").raise_for_status()
+        listed = served.ann.get(f"/jobs/{job}/files", params={"state": "uploaded"}).json()
+        assert [file["path"] for file in listed["files"]] == ["b.mp4"]
+        assert_problem(served.ann.get(f"/jobs/{job}/files?state=lost"), 422, "state must be one of awaiting_upload")
+        found = served.ann.get("/jobs", params={"label": "course:bio"}).json()["jobs"]
+        assert [(one["id"], one["labels"], one["sealed"]) for one in found] == [(job, {"course": "bio"}, True)]
+        assert served.ann.get("/jobs", params={"label": "course:art"}).json()["jobs"] == []
