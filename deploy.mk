@@ -14,8 +14,8 @@ update-config: $(DEV) ## Deploy changed settings: stack and API, with the image 
 	@$(DEPLOY) stack --keep-image
 	@$(DEPLOY) api
 
-token: $(DEV) ## Make a token (OWNER)
-	@$(DEPLOY) token $(OWNER)
+token: $(DEV) ## Make a token (OWNER); for more, see: transcriber tokens --help
+	@$(BIN)/transcriber tokens create --stage $(STAGE) --owner "$(OWNER)"
 
 logs: $(DEV) ## Show the last hour's logs of all functions
 	@$(DEPLOY) logs

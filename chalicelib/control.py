@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chalicelib import retention, views
+from chalicelib import limits, retention, views
 from chalicelib.errors import conflict
 from chalicelib.jobs import UNFINISHED, FileState, JobState, MediaFile
 from chalicelib.service import Service
@@ -40,7 +40,7 @@ def cancel(service: Service, owner: str, job_id: str) -> dict[str, Any]:
     return views.job(cancelled or job, now)
 
 
-def retry(service: Service, owner: str, job_id: str) -> dict[str, Any]:
+def retry(service: Service, owner: str, job_id: str, token_id: str | None = None) -> dict[str, Any]:
     """Has another go at what failed, or was cancelled, in a job that has ended.
 
     A file whose upload failed waits for another upload; the others need none. Should this break off, nothing is lost
@@ -49,6 +49,7 @@ def retry(service: Service, owner: str, job_id: str) -> dict[str, Any]:
     job = service.find_job(owner, job_id)
     if not job.state.final:
         raise conflict("This job has not ended yet: there is nothing to retry.")
+    limits.admit_job(service.records, token_id, [], service.clock())
     _renew_files(service, job_id)
     job = service.find_job(owner, job_id)
     if not any(job.count(state) for state in UNFINISHED):

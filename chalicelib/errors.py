@@ -1,21 +1,29 @@
 """Errors that a caller of the API can act on (RFC 9457 problem details)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 
 class Problem(Exception):
     """An error with an HTTP status, told to the caller in one sentence that says what to do.
 
-    `errors` names the wrong fields: `[{"field": "files[3].path", "message": "..."}]`.
+    `errors` names the wrong fields: `[{"field": "files[3].path", "message": "..."}]`; `headers` go with the answer.
     """
 
-    def __init__(self, status: HTTPStatus, detail: str, errors: Sequence[dict[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        errors: Sequence[dict[str, str]] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = list(errors)
+        self.headers = dict(headers)
 
     def body(self) -> dict[str, Any]:
         """The problem document."""

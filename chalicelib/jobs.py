@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chalicelib import keys, languages
+from chalicelib import addresses, keys, languages
 
 MAX_FILES = 100_000
 MAX_PAGE = 1000
@@ -25,6 +26,7 @@ MAX_LABELS = 20
 LABEL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MAX_LABEL_CHARACTERS = 200
 MAX_KEEP_DAYS = 3650
+MAX_URL_CHARACTERS = 2000
 
 
 class JobState(StrEnum):
@@ -154,6 +156,28 @@ class NewFiles(Request):
     sealed: bool = False
 
 
+def webhook_url(url: str) -> str:
+    """`url` itself if it may be told of a job's end, else a ValueError that says why not.
+
+    What a name resolves to is looked at when it is told.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("must be a URL, such as 'https://example.com/transcripts'") from None
+    if parts.scheme != "https" or not host or parts.username is not None or port == 0:
+        raise ValueError("must be an https:// URL without user or password")
+    if addresses.is_address(host) and not addresses.is_public(host):
+        raise ValueError("must name a host of the public internet")
+    if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
+        raise ValueError("must hold ASCII characters without spaces alone: encode others")
+    return url.partition("#")[0]
+
+
+WebhookURL = Annotated[str, Field(max_length=MAX_URL_CHARACTERS), AfterValidator(webhook_url)]
+
+
 class NewJob(Request):
     """`keep_days` after its creation all of the job is deleted."""
 
@@ -162,6 +186,7 @@ class NewJob(Request):
     sealed: bool = True
     labels: Annotated[dict[str, str], AfterValidator(short_labels)] = {}
     keep_days: Annotated[int, Field(ge=1, le=MAX_KEEP_DAYS, strict=True)] | None = None
+    webhook: WebhookURL | None = None
 
 
 class FileError(BaseModel):
@@ -202,12 +227,24 @@ class MediaFile(BaseModel):
 CANCELLED = FileError(code="cancelled", message="The job was cancelled before this file was finished.")
 
 
+class Webhook(BaseModel):
+    """Where the end of a job is told, the secret that signs it, and how that went so far."""
+
+    url: str
+    secret: str
+    attempts: int = 0
+    delivered_at: float | None = None
+    error: str | None = None
+
+
 class Job(BaseModel):
     """One submission by one owner. Times are seconds since 1970; the sums are over the job's files.
 
     Recognition was last taken up at `recognising_since`, with `recognised_before` seconds of speech done already.
     The workflow runs for the `attempt`th time. Files may be added until the job is `sealed`; at `delete_at` all of it
     is deleted.
+    The steps so far held `gigabyte_seconds` of memory, took `processor_seconds`, and cost `dollars` (see
+    `chalicelib.metering`). `token` is the id of the token that made it.
     """
 
     id: str
@@ -226,6 +263,11 @@ class Job(BaseModel):
     speech_seconds_done: float = 0
     recognising_since: float | None = None
     recognised_before: float = 0
+    gigabyte_seconds: float = 0
+    processor_seconds: float = 0
+    dollars: float = 0
+    token: str | None = None
+    webhook: Webhook | None = None
     attempt: int = 1
     sealed: bool = True
     labels: dict[str, str] = {}
@@ -289,16 +331,6 @@ class Claim(BaseModel):
     request_sha256: str
     created_at: float
     expires_at: float
-
-
-class Token(BaseModel):
-    """What is kept of a bearer token: never the token itself, only the SHA-256 of its secret part."""
-
-    id: str
-    owner: str
-    secret_sha256: str
-    created_at: float
-    expires_at: float | None = None
 
 
 def title(paths: Sequence[str]) -> str:

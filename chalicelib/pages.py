@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from chalicelib import limits
 from chalicelib.errors import conflict
 from chalicelib.jobs import MAX_FILES, Format, Job, JobState, MediaFile, NewFile, NewFiles, output_paths
 from chalicelib.ports import Records
@@ -91,6 +92,8 @@ def _named(records: Records, job: Job, new: Sequence[NewFile], lacking: Sequence
         raise conflict("No files can be added to this job: it is sealed. Create a job with 'sealed': false for more.")
     if job.files + len(lacking) > MAX_FILES:
         raise wrong_fields(field_error("files", f"must leave the job with no more than {MAX_FILES} files"))
+    token = None if job.token is None else records.token(job.token)
+    limits.admit_files(token, new, job.files + len(lacking))
     near = _Near(records, job.id, [file.path for file in lacking])
     places = {file.path: n for n, file in enumerate(new)}
     wrong = [error for file in lacking for error in near.clashes(places[file.path], file.path)]

@@ -1,9 +1,16 @@
 """The one service of this process: the local platform provides its own; on AWS it is built on first use."""
 
+from __future__ import annotations
+
+import functools
 import os
+from typing import TYPE_CHECKING
 
 from chalicelib.aws import environment
 from chalicelib.service import Service
+
+if TYPE_CHECKING:
+    from chalicelib.aws.announcements import Announcements
 
 _provided: list[Service] = []
 
@@ -22,3 +29,11 @@ def service() -> Service:
 
         provide(platform.service(os.environ))
     return _provided[0]
+
+
+@functools.cache
+def announcements() -> Announcements:
+    """What tells others of jobs on AWS, made on first use. Raises SettingError."""
+    from chalicelib.aws import platform
+
+    return platform.announcements(os.environ)

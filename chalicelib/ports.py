@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile, Token
+from chalicelib.access import Token
+from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile
 from chalicelib.parts import MOST_PARTS, Span
 
 
@@ -116,8 +117,16 @@ class Objects(Protocol):
         """Deletes every object whose key begins with `prefix`, which ends with a slash, and unfinished uploads too."""
 
 
-class Records(Protocol):
-    """Jobs, their files and the tokens. Every change is atomic, and conditional where it says so."""
+class Counters(Protocol):
+    def count(self, key: str, amounts: Mapping[str, float], expires_at: float, now: float) -> dict[str, float]:
+        """Adds to the sums of the counter `key` at once, and gives them as they then are.
+
+        A counter may be forgotten from `expires_at` (seconds since 1970) on.
+        """
+
+
+class Records(Counters, Protocol):
+    """Jobs, their files, the tokens, and counters. Every change is atomic, and conditional where it says so."""
 
     def add_job(self, job: Job, files: Iterable[MediaFile]) -> None:
         """Raises JobExists."""
@@ -196,10 +205,24 @@ class Records(Protocol):
     def forget(self, deletion: Deletion) -> None:
         """Deletes the last that is recorded of a hidden job."""
 
+    def add_use(self, job: str, amounts: Mapping[str, float]) -> Job | None:
+        """Adds to fields of a job (by their names in `Job`) in whatever state it is; the job as it then is."""
+
     def add_token(self, token: Token) -> None:
         """Puts it in the place of an earlier one with the same id."""
 
     def token(self, id: str) -> Token | None: ...
+
+    def tokens(self) -> list[Token]: ...
+
+    def use_token(self, id: str, now: float) -> None:
+        """Sets `last_used_at` of a token, if it is there."""
+
+    def remove_token(self, id: str) -> bool:
+        """Whether there was one."""
+
+    def counted(self, key: str) -> dict[str, float]:
+        """The sums of a counter, none if it is not there."""
 
 
 class Workflow(Protocol):

@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
 
-from chalicelib import idempotency, ids, keys, languages, tokens, views
+from chalicelib import idempotency, ids, keys, languages, limits, tokens, views, webhooks
+from chalicelib.access import Token
 from chalicelib.errors import conflict, not_found
 from chalicelib.jobs import (
     FileError,
@@ -24,7 +25,8 @@ from chalicelib.jobs import (
     output_paths,
     title,
 )
-from chalicelib.ports import JobExists, Objects, Records, Workflow
+from chalicelib.limits import MemoryCounters
+from chalicelib.ports import Counters, JobExists, Objects, Records, Workflow
 from chalicelib.records import give_up
 from chalicelib.settings import Settings
 from chalicelib.validation import FieldError, field_error, not_valid, wrong_fields
@@ -47,24 +49,31 @@ class Service:
     workflow: Workflow
     settings: Settings
     clock: Callable[[], float] = time.time
+    counters: Counters = field(default_factory=MemoryCounters)
 
     def health(self) -> dict[str, Any]:
         return {"status": "ok", "version": self.settings.version, "models": sorted(self.settings.models)}
 
-    def owner(self, authorization: str | None) -> str | None:
-        """Whose token the `Authorization` header carries, `None` if it is not valid."""
-        return tokens.owner(self.records, authorization, self.clock())
+    def authenticate(self, authorization: str | None) -> Token | None:
+        """The valid token that the `Authorization` header carries, `None` if there is none."""
+        return tokens.authenticate(self.records, authorization, self.clock())
 
-    def create_job(self, owner: str, body: str | bytes, key: str | None = None) -> dict[str, Any]:
+    def create_job(
+        self, owner: str, body: str | bytes, key: str | None = None, token_id: str | None = None
+    ) -> dict[str, Any]:
         """Records a job and answers with it and, per file, how to upload it.
 
         That is `upload`, a single request, for all files that one can take; large ones had better be sent in parts
-        (see `chalicelib.multipart`). The same body with the same `Idempotency-Key` makes one job.
+        (see `chalicelib.multipart`). The same body with the same `Idempotency-Key` makes one job. It is made with a
+        token of the owner, within whose limits it must be, or by the service itself.
         """
         new = self._parse(body)
         now = self.clock()
         claim = None if key is None else idempotency.claim(self.records, owner, key, body, now)
         job_id, created_at = (ids.job_id(now), now) if claim is None else (claim.job, claim.created_at)
+        if claim is not None and (made := self.records.job(job_id)) is not None:
+            return self.view_with_uploads(made, self.records.files(job_id, len(new.files)))
+        token = limits.admit_job(self.records, token_id, new.files, now)
         outputs = output_paths([file.path for file in new.files])
         files = [
             MediaFile(job=job_id, n=n, path=file.path, output=output, size=file.size)
@@ -81,6 +90,8 @@ class Service:
             sealed=new.sealed,
             labels=new.labels,
             delete_at=None if new.keep_days is None else math.ceil(created_at) + new.keep_days * DAY_SECONDS,
+            token=token_id,
+            webhook=webhooks.wanted(new.webhook, token),
         )
         try:
             self.records.add_job(job, files)

@@ -5,6 +5,22 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Capacity:
+    """What works on one job: `workers` side by side, each with `processors` and `gigabytes` of memory.
+
+    A worker takes `batch_seconds` of audio at a time and `start_seconds` before its first. `gigabyte_second` is what
+    memory costs in dollars, 0 on a machine of one's own.
+    """
+
+    workers: int = 1
+    processors: float = 1.0
+    gigabytes: float = 1.0
+    batch_seconds: float = 600.0
+    start_seconds: float = 0.0
+    gigabyte_second: float = 0.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """`models` are those installed, each with whether it is multilingual; URLs live `url_seconds`; sizes are bytes.
 
@@ -19,3 +35,4 @@ class Settings:
     url_seconds: int = 12 * 3600
     object_origins: tuple[str, ...] = ()
     version: str = "0.1.0"
+    capacity: Capacity = Capacity()

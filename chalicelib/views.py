@@ -1,9 +1,11 @@
 """Jobs and files as the API shows them."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.jobs import FileState, Job, JobState, MediaFile
+from chalicelib.access import Token
+from chalicelib.jobs import FileState, Job, JobState, MediaFile, Webhook
 from chalicelib.parts import MULTIPART_BYTES, Layout
 from chalicelib.ports import Part, Upload
 
@@ -27,6 +29,10 @@ def job(job: Job, now: float) -> dict[str, Any]:
         "audio_seconds": round(job.audio_seconds, 3),
         "percent": _percent(job),
         "seconds_left": _seconds_left(job, now),
+        "gigabyte_seconds": round(job.gigabyte_seconds, 3),
+        "processor_seconds": round(job.processor_seconds, 3),
+        "dollars": round(job.dollars, 6),
+        "webhook": _webhook(job.webhook),
     }
 
 
@@ -50,6 +56,38 @@ def file(file: MediaFile, options: list[str]) -> dict[str, Any]:
         "output": file.output,
         "transcripts": {f: f"/jobs/{file.job}/files/{file.n}/transcript?format={f}" for f in options} if done else {},
         **({"multipart": multipart(Layout(file.size))} if large else {}),
+    }
+
+
+def token(token: Token, used: Mapping[str, float], now: float) -> dict[str, Any]:
+    """`used` are the month's audio seconds and dollars."""
+    return {
+        "id": token.id,
+        "owner": token.owner,
+        "name": token.name,
+        "scopes": list(token.scopes),
+        "created_at": _time(token.created_at),
+        "expires_at": _time(token.expires_at),
+        "expired": token.expires_at is not None and now >= token.expires_at,
+        "last_used_at": _time(token.last_used_at),
+        "limits": token.limits.model_dump(),
+        "used_this_month": {
+            "audio_hours": round(used.get("audio_seconds", 0) / 3600, 3),
+            "dollars": round(used.get("dollars", 0), 6),
+        },
+        "webhook": token.webhook,
+    }
+
+
+def _webhook(webhook: Webhook | None) -> dict[str, Any] | None:
+    """Without its secret."""
+    if webhook is None:
+        return None
+    return {
+        "url": webhook.url,
+        "attempts": webhook.attempts,
+        "delivered_at": _time(webhook.delivered_at),
+        "error": webhook.error,
     }
 
 

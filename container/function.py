@@ -1,6 +1,7 @@
 """One container of the function: an event becomes a step, its result keys and counts."""
 
 import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws import platform
+from chalicelib import prices
+from chalicelib.aws import platform as aws
 from chalicelib.aws.environment import Environment, SettingError, require
+from chalicelib.metering import Meter
 from chalicelib.transcript import Batch, BatchChunk
 from container import catalogue
 from container.events import (
@@ -49,14 +52,15 @@ class Function:
         """Raises SettingError if a variable of the environment is missing, or a bucket that one names."""
         require(environment, *VARIABLES)
         models, memory = Path(environment["MODELS_DIR"]), int(environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
-        objects = platform.objects(environment)
+        objects = aws.objects(environment)
         for name in ("MEDIA_BUCKET", "TRANSCRIPTS_BUCKET"):
             _require_bucket(objects.client, name, environment[name])
 
         def detector() -> SpeechDetector:
             return SpeechDetector(catalogue.path(catalogue.VAD, models))
 
-        self._records = platform.records(environment)
+        self._memory = memory
+        self._records = aws.records(environment)
         self._lanes = Lanes(models, os.cpu_count() or 1, memory * 2**20)
         self._steps = Steps(
             objects=objects,
@@ -71,6 +75,17 @@ class Function:
 
     def run(self, event: StepEvent | ItemsEvent, time_left: Callable[[], float]) -> Done:
         """Runs an event; `time_left` gives the seconds until the function is stopped."""
+        if isinstance(event, ItemsEvent):
+            return self._run(event, time_left)
+        price = prices.GIGABYTE_SECOND[platform.machine()]
+        meter = Meter()
+        try:
+            return self._run(event, time_left)
+        finally:
+            # What fails costs the same.
+            meter.count(self._records, event.job, self._memory / 1024, price, prices.REQUEST)
+
+    def _run(self, event: StepEvent | ItemsEvent, time_left: Callable[[], float]) -> Done:
         match event:
             case JobEvent(step="plan"):
                 return Done({"job": event.job, "files": len(self._steps.plan(event.job))})

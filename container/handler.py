@@ -16,7 +16,8 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.logging import utils
 from aws_lambda_powertools.metrics import MetricUnit
 
-from container import events, prices
+from chalicelib import prices
+from container import events
 from container.events import BatchEvent, FailFileEvent, FailJobEvent, FileEvent, ItemsEvent, StepEvent
 from container.function import Done, Function
 

@@ -16,11 +16,16 @@ class Layout:
     threads: int
 
 
+def held(model_size: int) -> float:
+    """The memory that a recogniser holds, in bytes as the size of its model."""
+    return MODEL_FACTOR * model_size + LIBRARY_BYTES
+
+
 def layout(cpus: int, memory: int, model_size: int) -> Layout:
     """One recogniser per processor as far as memory goes: whisper.cpp scales better over models than over threads.
 
     `memory` and `model_size` are bytes. Processors that memory leaves without a recogniser become threads.
     """
-    affordable = int(MEMORY_SHARE * memory / (MODEL_FACTOR * model_size + LIBRARY_BYTES))
+    affordable = int(MEMORY_SHARE * memory / held(model_size))
     recognisers = max(1, min(cpus, affordable))
     return Layout(recognisers, max(1, cpus // recognisers))

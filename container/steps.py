@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from chalicelib import keys, languages
+from chalicelib import keys, languages, limits
 from chalicelib.formats import store
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Task
 from chalicelib.ports import ObjectMissing, Objects, Records
@@ -138,7 +138,8 @@ class Steps:
                 "audio_seconds": audio.duration,
                 "speech_seconds": audio.speech_seconds,
             }
-            self.records.move_file(file, FileState.TRANSCRIBING, found)
+            moved = self.records.move_file(file, FileState.TRANSCRIBING, found)
+            limits.spend(self.records, moved, self.clock(), audio_seconds=audio.duration)
 
     @unless_unwanted(list[Batch])
     def batch(self, job_id: str) -> list[Batch]:

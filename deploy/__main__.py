@@ -1,57 +1,18 @@
 """`python -m deploy --stage dev COMMAND`: what the Makefile's targets do."""
 
-import os
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import tokens
-from chalicelib.aws.records import DynamoRecords
 from container.downloads import FetchError
 from deploy import api, data, emulator, image, stack
-from deploy.settings import DeployError, Deployment, settings
+from deploy.context import Context
+from deploy.settings import DeployError
 
 EMULATOR = Path(".cache", "emulator")
-
-
-@dataclass
-class Context:
-    stage: str
-
-    @property
-    def session(self) -> Any:
-        return boto3.Session(region_name=self._settings.get("AWS_DEFAULT_REGION"))
-
-    @property
-    def deployment(self) -> Deployment:
-        """Raises DeployError if it is not clear where to."""
-        session = self.session
-        if not session.region_name:
-            raise DeployError("Say which region: AWS_DEFAULT_REGION=us-east-1 in .env or the environment.")
-        account = session.client("sts").get_caller_identity()["Account"]
-        wanted = self._settings.get("AWS_ACCT_ID")
-        if wanted and wanted != account:
-            raise DeployError(f"These credentials are for the account {account}, and AWS_ACCT_ID says {wanted}.")
-        return Deployment(self.stage, account, session.region_name, self._settings)
-
-    @property
-    def unplaced(self) -> Deployment:
-        """The deployment as far as it needs no AWS."""
-        return Deployment(self.stage, self._settings.get("AWS_ACCT_ID", ""), "", self._settings)
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        return stack.outputs(self.session.client("cloudformation"), self.deployment.stack)
-
-    @property
-    def _settings(self) -> dict[str, str]:
-        return settings(self.stage, os.environ, Path())
 
 
 commands = click.make_pass_decorator(Context)
@@ -119,16 +80,6 @@ def deploy_api(context: Context) -> None:
     click.echo(
         f"\nexport TRANSCRIBE_SERVER={url}\nA token for somebody: make token STAGE={context.stage} OWNER=somebody"
     )
-
-
-@main.command("token")
-@click.argument("owner")
-@click.option("--days", type=click.IntRange(1), help="Days that it is valid; for ever if not told.")
-@commands
-def make_token(context: Context, owner: str, days: int | None) -> None:
-    """Make a token of an owner and print it: its only copy."""
-    records = DynamoRecords(context.session.client("dynamodb"), context.outputs["Table"])
-    click.echo(tokens.create(records, owner, time.time(), days and days * 86400))
 
 
 @main.command("logs")

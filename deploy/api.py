@@ -11,16 +11,20 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from deploy.settings import DeployError
+from deploy.settings import DeployError, variable
 
 PARTS = ("app.py", "chalicelib", "requirements.txt")
 ROLES = {
     "object_created": "EventsRole",
     "folder_done": "EventsRole",
     "execution_ended": "EventsRole",
+    "table_changed": "EventsRole",
+    "webhook_due": "EventsRole",
     "sweep": "SweepRole",
 }
 """The handlers of events, and the outputs of the stack that name their roles."""
+CAPACITY = ("TranscribeMemory", "MaxConcurrency", "BatchSeconds", "Architecture")
+"""The stack's parameters that estimates follow from."""
 STATE = "deployment/chalice.json"
 """Chalice's record of what it made, in the transcripts bucket: whoever deploys next, from wherever, goes on from it."""
 
@@ -40,6 +44,10 @@ def config(base: Mapping[str, Any], stage: str, outputs: Mapping[str, str]) -> d
         "STATE_MACHINE_ARN": outputs["StateMachineArn"],
         "MODELS": outputs["Models"],
         "DEFAULT_MODEL": outputs["DefaultModel"],
+        "TABLE_STREAM_ARN": outputs["TableStreamArn"],
+        "WEBHOOKS_QUEUE_ARN": outputs["WebhooksQueueArn"],
+        "WEBHOOKS_QUEUE_URL": outputs["WebhooksQueueUrl"],
+        **{variable(name): outputs[name] for name in CAPACITY},
         **({"RETENTION_DAYS": days} if days != "0" else {}),
     }
     handlers = base["stages"][stage].get("lambda_functions", {})

@@ -17,6 +17,7 @@ from chalicelib.page import FOLDER
 from container import catalogue, weights
 from container.downloads import FetchError
 from container.weights import ModelError
+from local.tokens import tokens
 
 CACHE = Path(".cache")
 DEFAULT_MODEL = "tiny.en"
@@ -100,6 +101,9 @@ def demo(media: Path | None, models: Path, model: str, output: Path) -> None:
     except (FetchError, demonstration.DemoError) as error:
         raise click.ClickException(str(error)) from None
     sys.exit(exit_code)
+
+
+main.add_command(tokens)
 
 
 @main.group("models")

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from chalicelib.access import Token
 from chalicelib.errors import Problem, not_found, unauthorized
 
 # That of API Gateway.
@@ -26,12 +27,12 @@ BODY_SECONDS = 60
 class Gateway:
     """Answers every request with the Chalice application, in a thread of its own.
 
-    `owner` tells whose token an `Authorization` header carries: bodies are read for owners of tokens only, so that
+    `authenticate` gives the token that an `Authorization` header carries: bodies are read for valid ones only, so that
     nobody else can fill the memory.
     """
 
-    def __init__(self, app: Chalice, owner: Callable[[str | None], str | None]) -> None:
-        self._owner = owner
+    def __init__(self, app: Chalice, authenticate: Callable[[str | None], Token | None]) -> None:
+        self._authenticate = authenticate
         # Many threads share the application: this class keeps the current request of each apart.
         app.__class__ = LocalChalice
         self._routes = RouteMatcher(list(app.routes))
@@ -45,7 +46,7 @@ class Gateway:
 
     async def _body(self, request: Request) -> bytes:
         declared = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-        if declared and await run_in_threadpool(self._owner, request.headers.get("authorization")) is None:
+        if declared and await run_in_threadpool(self._authenticate, request.headers.get("authorization")) is None:
             raise unauthorized()
         try:
             async with asyncio.timeout(BODY_SECONDS):

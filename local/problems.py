@@ -17,7 +17,9 @@ logger = logging.getLogger(__name__)
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     challenge = {"WWW-Authenticate": "Bearer"} if problem.status == HTTPStatus.UNAUTHORIZED else {}
-    return JSONResponse(problem.body(), problem.status, {**challenge, **(headers or {})}, errors.CONTENT_TYPE)
+    return JSONResponse(
+        problem.body(), problem.status, {**challenge, **problem.headers, **(headers or {})}, errors.CONTENT_TYPE
+    )
 
 
 def _problem(_: Request, error: Exception) -> Response:

@@ -1,19 +1,22 @@
-"""Jobs, files and tokens in one SQLite file."""
+"""Jobs, files, tokens and counters in one SQLite file."""
 
 import os
+import secrets
 import sqlite3
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile, Token
+from chalicelib.access import Token
+from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile
 from chalicelib.ports import Deletion, JobExists
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -58,6 +61,22 @@ MIGRATIONS = (
         "CREATE TABLE claims (id TEXT PRIMARY KEY, document TEXT NOT NULL, expires_at REAL NOT NULL) WITHOUT ROWID",
         "CREATE INDEX claims_by_time ON claims (expires_at)",
     ),
+    (
+        """CREATE TABLE counters (
+            key TEXT NOT NULL,
+            name TEXT NOT NULL,
+            amount REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            PRIMARY KEY (key, name)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE deliveries (
+            id TEXT PRIMARY KEY,
+            job TEXT NOT NULL,
+            since REAL NOT NULL,
+            due REAL NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0
+        ) WITHOUT ROWID""",
+    ),
 )
 
 # How long a writer waits for others, in seconds. Each holds the lock for milliseconds.
@@ -67,6 +86,17 @@ SURROGATES = range(0xD800, 0xE000)
 # How many rows one deletion takes: others write meanwhile.
 FILES_AT_ONCE = 5000
 SUMS = ("audio_seconds", "speech_seconds", "speech_seconds_done")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message to the webhook of a job that ended at `since`, to be sent at `due`; seconds since 1970."""
+
+    id: str
+    job: str
+    since: float
+    due: float
+    attempts: int
 
 
 class NewerRecords(Exception):
@@ -166,7 +196,11 @@ class SQLiteRecords:
             job = self.job(id)
             if job is None or job.state not in when:
                 return None
-            return _write_job(database, _changed(job, changes))
+            changed = _changed(job, changes)
+            if changed.webhook is not None and changed.state.final and not job.state.final:
+                row = f"msg_{secrets.token_hex(16)}", id, time.time()
+                database.execute("INSERT INTO deliveries (id, job, since, due) VALUES (?1, ?2, ?3, ?3)", row)
+            return _write_job(database, changed)
 
     def file(self, job: str, n: int) -> MediaFile | None:
         return self._one(MediaFile, "SELECT document FROM files WHERE job = ? AND n = ?", job, n)
@@ -250,6 +284,14 @@ class SQLiteRecords:
         with self._transaction() as database:
             database.execute("DELETE FROM deletions WHERE job = ?", (deletion.job,))
 
+    def add_use(self, job: str, amounts: Mapping[str, float]) -> Job | None:
+        with self._transaction() as database:
+            recorded = self.job(job)
+            if recorded is None:
+                return None
+            sums = {name: getattr(recorded, name) + amount for name, amount in amounts.items()}
+            return _write_job(database, _changed(recorded, sums))
+
     def add_token(self, token: Token) -> None:
         with self._transaction() as database:
             row = token.id, token.model_dump_json()
@@ -257,6 +299,48 @@ class SQLiteRecords:
 
     def token(self, id: str) -> Token | None:
         return self._one(Token, "SELECT document FROM tokens WHERE id = ?", id)
+
+    def tokens(self) -> list[Token]:
+        return self._all(Token, "SELECT document FROM tokens ORDER BY id")
+
+    def use_token(self, id: str, now: float) -> None:
+        with self._transaction() as database:
+            token = self.token(id)
+            if token is not None:
+                used = _changed(token, {"last_used_at": now})
+                database.execute("UPDATE tokens SET document = ? WHERE id = ?", (used.model_dump_json(), id))
+
+    def remove_token(self, id: str) -> bool:
+        with self._transaction() as database:
+            return database.execute("DELETE FROM tokens WHERE id = ?", (id,)).rowcount > 0
+
+    def count(self, key: str, amounts: Mapping[str, float], expires_at: float, now: float) -> dict[str, float]:
+        with self._transaction() as database:
+            database.execute("DELETE FROM counters WHERE expires_at <= ?", (now,))
+            database.executemany(
+                """INSERT INTO counters (key, name, amount, expires_at) VALUES (?, ?, ?, ?)
+                ON CONFLICT DO UPDATE SET amount = amount + excluded.amount""",
+                ((key, name, amount, expires_at) for name, amount in amounts.items()),
+            )
+            return self.counted(key)
+
+    def counted(self, key: str) -> dict[str, float]:
+        return dict(self._connection().execute("SELECT name, amount FROM counters WHERE key = ?", (key,)))
+
+    def deliveries(self, now: float) -> list[Delivery]:
+        """What is due to be told to webhooks: an ended job of one adds to it in the transaction that ends it."""
+        rows = self._connection().execute("SELECT * FROM deliveries WHERE due <= ? ORDER BY due", (now,))
+        return [Delivery(*row) for row in rows]
+
+    def put_off(self, delivery: Delivery, due: float) -> None:
+        """After one more attempt."""
+        with self._transaction() as database:
+            row = due, delivery.attempts + 1, delivery.id
+            database.execute("UPDATE deliveries SET due = ?, attempts = ? WHERE id = ?", row)
+
+    def remove_delivery(self, delivery: Delivery) -> None:
+        with self._transaction() as database:
+            database.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
 
     def _write_files(self, database: sqlite3.Connection, changed: list[tuple[MediaFile, MediaFile]]) -> Job | None:
         """Writes files of one job, each before and after, and takes the changes over into the job's counts and sums.

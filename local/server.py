@@ -34,7 +34,7 @@ BACKLOG = 2048
 def application(service: Service, objects: DiskObjects) -> Starlette:
     """The API, working through `service`, and the objects it hands out URLs for."""
     platform.provide(service)
-    gateway = Gateway(api, service.owner)
+    gateway = Gateway(api, service.authenticate)
     compressed = GZipMiddleware(gateway)
     app = Starlette(
         routes=[

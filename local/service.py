@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chalicelib import keys, tokens
+from chalicelib.access import NewToken, Scope
 from chalicelib.jobs import FileState
 from chalicelib.records import every_file
 from chalicelib.service import Service
-from chalicelib.settings import Settings
+from chalicelib.settings import Capacity, Settings
+from chalicelib.webhooks import Sender
 from container import catalogue
+from container.layout import held
+from local.courier import Courier
 from local.executor import Executor
 from local.layout import this_machine
 from local.objects import DiskObjects
 from local.records import NewerRecords, SQLiteRecords
 from local.sweeper import sweeping
-from local.worker import Workplace
+from local.worker import BATCH_SECONDS, Workplace
 
 OWNER = "local"
 SECRET_BYTES = 32
@@ -59,22 +63,34 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
         objects, records = workplace.objects(), _records(workplace)
         objects.clear_unfinished()
         executor = Executor(workplace, records)
+        courier = Courier(records, Sender())
         service = Service(
             objects=objects,
             records=records,
             workflow=executor,
             settings=Settings(
-                models=installed, default_model=model, largest_file=LARGEST_FILE, largest_put=LARGEST_FILE
+                models=installed,
+                default_model=model,
+                largest_file=LARGEST_FILE,
+                largest_put=LARGEST_FILE,
+                capacity=Capacity(
+                    workers=layout.recognisers,
+                    processors=layout.threads,
+                    gigabytes=held(catalogue.path(model, models).stat().st_size) / 2**30,
+                    batch_seconds=BATCH_SECONDS,
+                ),
             ),
         )
         try:
             _catch_up(service, records)
             _clear_work(objects, records)
             executor.resume()
+            courier.start()
             with sweeping(service, objects.clear_forgotten):
                 yield LocalService(service, objects, _token(service, data / "token"))
         finally:
             executor.close()
+            courier.stop()
 
 
 def _records(workplace: Workplace) -> SQLiteRecords:
@@ -127,10 +143,11 @@ def _token(service: Service, path: Path) -> str:
     """The token of this machine's own user. It is revoked by deleting its file and starting the service again."""
 
     def create() -> str:
-        return tokens.create(service.records, OWNER, time.time(), id=OWNER)
+        new = NewToken(owner=OWNER, name="this machine's own", scopes=list(Scope))
+        return tokens.create(service.records, new, time.time(), id=OWNER).secret
 
     token = _private_file(path, create)
-    if service.owner(f"Bearer {token}") is None:
+    if service.authenticate(f"Bearer {token}") is None:
         path.unlink()
         token = _private_file(path, create)
     return token

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import resource
 import signal
 import sqlite3
 import threading
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from chalicelib.metering import Meter
 from container import catalogue
 from container.recogniser import Recogniser, Shelf
 from container.steps import Steps
@@ -76,10 +78,18 @@ def main(workplace: Workplace, orders: Connection) -> None:
             return
         try:
             steps = steps or workplace.steps()
-            orders.send(("done", getattr(steps, step)(*arguments)))
+            meter = Meter()
+            result = getattr(steps, step)(*arguments)
+            meter.count(steps.records, arguments[0], _gigabytes())
+            orders.send(("done", result))
         except Exception as error:
             logger.exception("%s failed", step)
             orders.send(("trouble" if _is_trouble(error) else "failed", repr(error)))
+
+
+def _gigabytes() -> float:
+    """The most memory that this process has held so far; Linux tells KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _is_trouble(error: Exception) -> bool:

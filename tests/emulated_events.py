@@ -7,7 +7,10 @@ end of an execution is told to EventBridge, whose rules reach functions; and eve
 import functools
 import itertools
 import json
+import queue
 import re
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +18,8 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from moto.awslambda.utils import get_backend
-from moto.events.models import events_backends
+from moto.dynamodb.models.table import StreamRecord, StreamShard
+from moto.events.models import Rule, events_backends
 from moto.s3 import notifications
 from moto.stepfunctions import models
 from moto.stepfunctions.parser.api import HistoryEventType
@@ -31,6 +35,7 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 
 Iteration = distributed_iteration_component.DistributedIterationComponent
+BATCHING_SECONDS = 1.0
 EXCEEDED = {
     "error": "States.ExceedToleratedFailureThreshold",
     "cause": "The specified tolerated failure threshold was exceeded",
@@ -47,9 +52,50 @@ def connected() -> Iterator[None]:
             BaseExecutionWorkerCommunication, "terminated", _telling(BaseExecutionWorkerCommunication.terminated)
         ),
         patch.object(lambda_eval_utils, "boto_client_for", _kept(boto_client_for)),
+        _streaming(),
+        patch.object(Rule, "send_to_targets", _unscheduled(Rule.send_to_targets)),
         patch.object(notifications, "_get_s3_event", _sequenced(notifications._get_s3_event)),
     ):
         yield
+
+
+@contextmanager
+def _streaming() -> Iterator[None]:
+    """A table's stream is told to functions some time after the changes, many at once, as on AWS."""
+    waiting: queue.Queue[tuple[StreamShard, StreamRecord] | None] = queue.Queue()
+    add = StreamShard.add
+
+    def added(this: StreamShard, *change: Any) -> None:
+        told, this.table.lambda_event_source_mappings = this.table.lambda_event_source_mappings, {}
+        try:
+            add(this, *change)
+        finally:
+            this.table.lambda_event_source_mappings = told
+        waiting.put((this, this.items[-1]))
+
+    def tell() -> None:
+        while (first := waiting.get()) is not None:
+            time.sleep(BATCHING_SECONDS)
+            batch = [first, *_waiting(waiting)]
+            for shard in {id(shard): shard for shard, _ in batch}.values():
+                items = [item for of, item in batch if of is shard]
+                for arn, source in list(shard.table.lambda_event_source_mappings.items()):
+                    function = get_backend(shard.account_id, arn.split(":")[3])
+                    function.send_dynamodb_items(arn, items, source.event_source_arn)
+
+    teller = threading.Thread(target=tell, name="stream")
+    with patch.object(StreamShard, "add", added):
+        teller.start()
+        try:
+            yield
+        finally:
+            waiting.put(None)
+            teller.join()
+
+
+def _waiting(told: "queue.Queue[Any]") -> Iterator[Any]:
+    while not told.empty() and told.queue[0] is not None:
+        yield told.get()
 
 
 def _kept(make: Any) -> Any:
@@ -112,11 +158,21 @@ def _tell(execution: Execution) -> None:
         },
     }
     for bus in events_backends[execution.account_id][execution.region_name].event_buses.values():
-        for rule in bus.rules.values():
+        for rule in list(bus.rules.values()):
             if rule.event_pattern.matches_event(event):
                 for target in rule.targets:
                     function = get_backend(execution.account_id, execution.region_name).get_function(target["Arn"])
                     function.invoke(json.dumps(event), {}, {})
+
+
+def _unscheduled(send: Any) -> Any:
+    """Rules with a schedule take no events."""
+
+    def sent(this: Rule, event: Any, *arguments: Any) -> None:
+        if not this.scheduled_expression:
+            send(this, event, *arguments)
+
+    return sent
 
 
 def _sequenced(event: Any) -> Any:

@@ -16,6 +16,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from chalicelib import keys, tokens
+from chalicelib.access import NewToken
 from chalicelib.jobs import FileState
 from chalicelib.parts import Span
 from chalicelib.service import Service
@@ -60,8 +61,9 @@ class Site:
     def app(self) -> ASGIApp:
         return application(self.service, self.objects)
 
-    def token(self, owner: str, lifetime: float | None = None) -> str:
-        return tokens.create(self.records, owner, time.time(), lifetime)
+    def token(self, owner: str, **settings: Any) -> str:
+        """A token with what `settings` say of `NewToken`."""
+        return tokens.create(self.records, NewToken(owner=owner, **settings), time.time()).secret
 
     def unfinished(self) -> list[Path]:
         """Files of uploads that have not ended."""
@@ -85,6 +87,9 @@ class Served:
         assert response.status_code == HTTPStatus.CREATED, response.text
         created: dict[str, Any] = response.json()
         return created
+
+    def expired_token(self, owner: str) -> str:
+        return tokens.create(self.site.records, NewToken(owner=owner, days=1), time.time() - 86401).secret
 
     def put_url(self, key: str, size: int, seconds: int = 60) -> str:
         return self._signed(lambda: self.site.objects.presign_put(key, size, seconds).url)

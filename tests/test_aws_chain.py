@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from client.models import Job, Options
 from deploy import api, stack
 from deploy.__main__ import main
 from deploy.settings import Deployment
+from local.cli import main as transcriber
 from tests import aws, emulated_chalice, emulated_events, gateway
 from tests.cloud import emulated, outputs_of_stacks
 from tests.conftest import Figure
@@ -55,6 +56,7 @@ class Site:
     functions: dict[str, Containers]
     url: str
     client: Client
+    token: str
 
     def send(self, files: dict[str, Path], options: Options | None = None) -> Job:
         """A job whose files have been uploaded."""
@@ -112,8 +114,9 @@ def site(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             functions[name] = Containers(function, access, {"MODELS_DIR": str(models_dir)}, folder / name, context)
         cloud.handlers |= functions
         url = context.enter_context(gateway.serving(descriptions[-1]))
-        token = operator("token", "ann").strip()
-        yield Site(outputs, functions, url, context.enter_context(Client(url, token)))
+        made = CliRunner().invoke(transcriber, ["tokens", "create", "--stage", "dev", "--owner", "ann"])
+        token = made.stdout.strip()
+        yield Site(outputs, functions, url, context.enter_context(Client(url, token)), token)
 
 
 @pytest.fixture(scope="module")
@@ -130,16 +133,48 @@ def operator(*command: str) -> str:
     return result.output
 
 
+@contextmanager
+def told_by_eventbridge(count: int) -> Iterator[list[dict[str, Any]]]:
+    """The details of `count` events of the service, there when the context ends."""
+    events, sqs, details = boto3.client("events"), boto3.client("sqs"), list[dict[str, Any]]()
+    queue = sqs.create_queue(
+        QueueName="told.fifo", Attributes={"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    )
+    arn = sqs.get_queue_attributes(QueueUrl=queue["QueueUrl"], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="told", EventPattern=json.dumps({"source": ["transcribe"]}))
+    target = {"Id": "queue", "Arn": arn, "SqsParameters": {"MessageGroupId": "told"}}
+    events.put_targets(Rule="told", Targets=[target])
+    try:
+        yield details
+    finally:
+        names = {"QueueUrl": queue["QueueUrl"], "MaxNumberOfMessages": 10, "WaitTimeSeconds": 5}
+        while len(details) < count and (messages := sqs.receive_message(**names).get("Messages")):
+            details += [json.loads(message["Body"])["detail"] for message in messages]
+        events.remove_targets(Rule="told", Ids=["queue"])
+        events.delete_rule(Name="told")
+        sqs.delete_queue(QueueUrl=queue["QueueUrl"])
+
+
 def words(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def test_a_video_becomes_a_transcript(site: Site, jfk_video: Path, tmp_path: Path, figure: Figure) -> None:
     began = time.monotonic()
-    job = site.finished(site.send({"week 1/é speech.mp4": jfk_video}))
+    with told_by_eventbridge(4) as told:
+        job = site.finished(site.send({"week 1/é speech.mp4": jfk_video}))
+    states = ["awaiting_upload", "queued", "running", "succeeded"]
+    previous = [None, *states[:-1]]
+    assert told == [
+        {"job": job.id, "owner": "ann", "state": state, "previous": before}
+        for state, before in zip(states, previous, strict=True)
+    ]
     figure(f"a job took {time.monotonic() - began:.1f} s, cold starts and all")
     (file,) = job.files
     assert (job.state, file.state, file.error) == ("succeeded", "succeeded", None)
+    shown = httpx.get(f"{site.url}/jobs/{job.id}", headers={"Authorization": f"Bearer {site.token}"}).json()
+    assert shown["dollars"] == pytest.approx(shown["gigabyte_seconds"] * 0.0000166667 + 6 * 2e-7, rel=0.1)
+    assert 0.1 < shown["processor_seconds"] < 60
     assert words(site.text(job, 0, tmp_path)) == SENTENCE
     (execution,) = site.executions(job)
     assert execution["status"] == "SUCCEEDED"

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib import tokens
+from chalicelib.access import NewToken
 from chalicelib.aws import platform
 from chalicelib.aws import records as dynamo
 from chalicelib.aws.records import DynamoRecords
@@ -62,21 +63,21 @@ def refuse(records: DynamoRecords, operation: str, times: int, code: str, *reaso
 def test_the_keys_and_attributes_of_the_items(aws_environment: dict[str, str]) -> None:
     records = platform.records({**aws_environment, "RETENTION_DAYS": "2"})
     job = add(records)
-    tokens.create(records, "ann", now=100.5, lifetime=60)
+    tokens.create(records, NewToken(owner="ann", days=1), now=100.5)
     by_key = {(item["pk"]["S"], item["sk"]["S"]): item for item in items()}
-    token = next(pk for pk, _ in by_key if pk.startswith("token#"))
+    (token,) = (key for key in by_key if key[0] == "tokens")
     assert set(by_key) == {
         (f"job#{job.id}", "job"),
         (f"job#{job.id}", "file#00000000"),
         ("owner#ann", job.id),
-        (token, "token"),
+        token,
     }
     assert by_key[f"job#{job.id}", "file#00000000"]["path"] == {"S": "week1/0.mp4"}
     assert by_key[f"job#{job.id}", "job"]["created_at"] == {"N": "1234.5678"}
     assert by_key[f"job#{job.id}", "job"]["counts"] == {"M": {"awaiting_upload": {"N": "1"}}}
     # 1234.5678 s and two days, rounded up.
-    assert {item["expires"]["N"] for (pk, _), item in by_key.items() if pk != token} == {"174035"}
-    assert by_key[token, "token"]["expires"] == {"N": "161"}
+    assert {item["expires"]["N"] for key, item in by_key.items() if key != token} == {"174035"}
+    assert by_key[token]["expires"] == {"N": "86501"}
 
 
 def test_without_retention_nothing_of_a_job_expires(records: DynamoRecords) -> None:

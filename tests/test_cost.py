@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from container import prices
+from chalicelib import prices, speeds
 
 VCPUS, MEMORY = 1.70, 3008
 ROW = re.compile(r"^\| (\S+) \| ([\d.]+)(?: \(estimate\))? \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", re.MULTILINE)
@@ -14,7 +14,8 @@ ROW = re.compile(r"^\| (\S+) \| ([\d.]+)(?: \(estimate\))? \| ([\d.]+) \| ([\d.]
 def test_table_of_models() -> None:
     rows = ROW.findall(Path("docs/cost.md").read_text())
     assert [row[0] for row in rows] == ["tiny.en", "base", "small", "large-v3-turbo"]
-    for _, seconds, factor, *costs in rows:
+    for model, seconds, factor, *costs in rows:
+        assert float(seconds) == speeds.processor_seconds(model)
         exact = float(seconds) / VCPUS
         assert float(factor) == round(exact, 3)
         expected = [prices.audio_hour(MEMORY, exact, architecture) for architecture in ("x86_64", "arm64")]

@@ -11,6 +11,7 @@ from tests.cloud import emulated
 from tests.conftest import Figure
 
 MACHINE = f"arn:aws:states:{aws.REGION}:123456789012:stateMachine:transcribe-prod"
+QUEUE = f"arn:aws:sqs:{aws.REGION}:123456789012:webhooks"
 MOST_BYTES = 15_000_000
 
 
@@ -21,6 +22,8 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
             name: iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
             for name in ("api", "events", "sweep")
         }
+        table = boto3.client("dynamodb").describe_table(TableName=aws.TABLE)["Table"]
+        streams, queue = table["LatestStreamArn"], boto3.client("sqs").create_queue(QueueName="webhooks")["QueueUrl"]
         outputs = {
             "MediaBucket": aws.MEDIA,
             "TranscriptsBucket": aws.TRANSCRIPTS,
@@ -28,6 +31,13 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
             "StateMachineArn": MACHINE,
             "Models": "base:multilingual",
             "DefaultModel": "base",
+            "TableStreamArn": streams,
+            "WebhooksQueueArn": QUEUE,
+            "WebhooksQueueUrl": queue,
+            "TranscribeMemory": "3008",
+            "MaxConcurrency": "8",
+            "BatchSeconds": "600",
+            "Architecture": "x86_64",
             "TranscriptDays": "0",
             "LogDays": "30",
             "ApiRole": roles["api"],
@@ -50,6 +60,18 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
             "STATE_MACHINE_ARN": MACHINE,
             "MODELS": "base:multilingual",
             "DEFAULT_MODEL": "base",
+            "TABLE_STREAM_ARN": streams,
+            "WEBHOOKS_QUEUE_ARN": QUEUE,
+            "WEBHOOKS_QUEUE_URL": queue,
+            "TRANSCRIBE_MEMORY": "3008",
+            "MAX_CONCURRENCY": "8",
+            "BATCH_SECONDS": "600",
+            "ARCHITECTURE": "x86_64",
+        }
+        subscribed = functions.list_event_source_mappings()["EventSourceMappings"]
+        assert {one["EventSourceArn"]: one["FunctionArn"].rpartition("-")[2] for one in subscribed} == {
+            streams: "table_changed",
+            QUEUE: "webhook_due",
         }
         notified = s3.get_bucket_notification_configuration(Bucket=aws.MEDIA)["LambdaFunctionConfigurations"]
         assert [one["LambdaFunctionArn"].rpartition("-")[2] for one in notified] == ["object_created", "folder_done"]
@@ -62,6 +84,7 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
 
         api.delete("prod", outputs, s3)
         assert functions.list_functions()["Functions"] == []
+        assert functions.list_event_source_mappings()["EventSourceMappings"] == []
         assert boto3.client("apigateway").get_rest_apis()["items"] == []
         assert boto3.client("events").list_rules()["Rules"] == []
         assert "LambdaFunctionConfigurations" not in s3.get_bucket_notification_configuration(Bucket=aws.MEDIA)
@@ -72,4 +95,12 @@ def test_deployer_policy_fits_and_allows_nothing_else() -> None:
     policy = json.loads(Path("deploy/deployer-policy.json").read_text())
     assert len(json.dumps(policy, separators=(",", ":"))) <= 6144, "what a managed policy may have"
     on_all = {statement["Sid"] for statement in policy["Statement"] if statement["Resource"] == "*"}
-    assert on_all == {"WhoAmI", "Templates", "ImagesLogin", "FunctionLimits", "WorkflowValidation", "LogDelivery"}
+    assert on_all == {
+        "WhoAmI",
+        "Templates",
+        "ImagesLogin",
+        "FunctionLimits",
+        "Subscriptions",
+        "WorkflowValidation",
+        "LogDelivery",
+    }

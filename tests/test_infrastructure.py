@@ -158,7 +158,10 @@ def test_roles() -> None:
             *("Logs", "MissingObjects", "Records", "SignDownloads", "SignUploads", "StartAndStop", "Traces"),
             "WriteVersions",
         ],
-        "EventsRole": ["DropInFolders", "Logs", "MissingObjectsAndFolders", "Records", "Start", "Traces"],
+        "EventsRole": [
+            *("Announce", "Changes", "DropInFolders", "Logs", "MissingObjectsAndFolders", "Records"),
+            *("Start", "Traces", "Webhooks"),
+        ],
         "SweepRole": ["DeleteObjects", "DeleteParts", "ListObjects", "Logs", "Records", "Stop", "Traces"],
     }
     assert statements("TranscribeRole")["Records"]["Action"] == ["dynamodb:GetItem", "dynamodb:UpdateItem"]
@@ -246,6 +249,13 @@ OUTPUTS = {
     "StateMachineArn": "arn:machine",
     "Models": "base:multilingual",
     "DefaultModel": "base",
+    "TableStreamArn": "arn:stream",
+    "WebhooksQueueArn": "arn:queue",
+    "WebhooksQueueUrl": "https://queue",
+    "TranscribeMemory": "3008",
+    "MaxConcurrency": "8",
+    "BatchSeconds": "600",
+    "Architecture": "arm64",
     "TranscriptDays": "90",
     "LogDays": "30",
     "ApiRole": "arn:api",
@@ -269,11 +279,20 @@ def test_chalice_gets_what_the_stack_has_made() -> None:
         "STATE_MACHINE_ARN": "arn:machine",
         "MODELS": "base:multilingual",
         "DEFAULT_MODEL": "base",
+        "TABLE_STREAM_ARN": "arn:stream",
+        "WEBHOOKS_QUEUE_ARN": "arn:queue",
+        "WEBHOOKS_QUEUE_URL": "https://queue",
+        "TRANSCRIBE_MEMORY": "3008",
+        "MAX_CONCURRENCY": "8",
+        "BATCH_SECONDS": "600",
+        "ARCHITECTURE": "arm64",
         "RETENTION_DAYS": "90",
     }
     handlers = made["dev"]["lambda_functions"]
     assert {name: handlers[name]["iam_role_arn"] for name in handlers} == {
-        **dict.fromkeys(("object_created", "folder_done", "execution_ended"), "arn:events"),
+        **dict.fromkeys(
+            ("object_created", "folder_done", "execution_ended", "table_changed", "webhook_due"), "arn:events"
+        ),
         "sweep": "arn:sweep",
     }
 

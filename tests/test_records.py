@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.access import Limits, Scope, Token
 from chalicelib.aws import platform
-from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Options, Token
+from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Options
 from chalicelib.ports import Deletion, JobExists, Records
 from local.records import MIGRATIONS, NewerRecords, SQLiteRecords
 from tests.conftest import Figure
@@ -214,6 +215,54 @@ def test_tokens(records: Records) -> None:
     records.add_token(forever)
     records.add_token(brief)
     assert (records.token("a"), records.token("b")) == (forever, brief)
+    assert sorted(records.tokens(), key=lambda token: token.id) == [forever, brief]
+    records.use_token("a", 7.5)
+    records.use_token("c", 7.5)
+    assert records.token("a") == forever.model_copy(update={"last_used_at": 7.5})
+    assert records.token("c") is None
+    assert (records.remove_token("a"), records.remove_token("a"), records.remove_token("x" * 3000)) == (
+        (True, False, False)
+    )
+    assert records.tokens() == [brief]
+
+
+def test_a_token_is_kept_with_all_its_settings(records: Records) -> None:
+    limits = Limits(requests_per_minute=7, audio_hours_per_month=1.5, largest_file=5 * 10**12)
+    token = Token(
+        id="a",
+        owner="Ünï",
+        secret_sha256="0" * 64,
+        created_at=1.5,
+        name="n",
+        scopes=[Scope.READ, Scope.ADMIN],
+        limits=limits,
+        webhook="https://example.com/",
+        webhook_secret="whsec_AAAA",  # noqa: S106
+    )
+    records.add_token(token)
+    assert records.token("a") == token
+
+
+def test_use_is_added_to_a_job_in_any_state(records: Records) -> None:
+    job = add(records)
+    records.add_use(job.id, {"gigabyte_seconds": 1.5, "dollars": 1e-7})
+    records.change_job(job.id, list(JobState), {"state": JobState.FAILED})
+    used = records.add_use(job.id, {"gigabyte_seconds": 2, "processor_seconds": 0.25})
+    assert used == records.job(job.id)
+    assert used is not None
+    assert (used.gigabyte_seconds, used.processor_seconds, used.dollars) == (3.5, 0.25, 1e-7)
+    assert records.add_use(job_id(9), {"dollars": 1}) is None
+
+
+def test_counters_add_up_however_many_count(open_records: Open) -> None:
+    records = open_records()
+    assert records.counted("k") == {}
+    assert records.count("k", {"a": 1, "b": 0.1}, 1e10, 0) == {"a": 1, "b": 0.1}
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: open_records().count("k", {"a": 2}, 1e10, 0), range(8)))
+    assert records.count("k", {"b": 0.2}, 1e10, 0)["b"] == pytest.approx(0.3)
+    assert records.counted("k") == {"a": 17, "b": pytest.approx(0.3)}
+    assert records.counted("other") == {}
 
 
 def test_files_of_some_states_are_paged_by_number(records: Records) -> None:

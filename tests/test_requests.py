@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib import ids, tokens
+from chalicelib.access import NewToken
 from chalicelib.errors import Problem
 from chalicelib.jobs import MAX_PAGE, FileState, Job, JobState, Options, output_paths
 from chalicelib.service import Service
@@ -180,10 +181,16 @@ def test_another_size_than_declared_fails_the_file(service: Service) -> None:
 
 
 def test_tokens(service: Service) -> None:
-    token = tokens.create(service.records, "me", now=100, lifetime=10)
-    assert tokens.owner(service.records, f"Bearer {token}", now=109) == "me"
-    assert tokens.owner(service.records, f"bearer {token}", now=109) == "me"
-    assert tokens.owner(service.records, f"Bearer {token}", now=110) is None
+    token = tokens.create(service.records, NewToken(owner="me", days=1), now=100).secret
+    end = 100 + 86400
+
+    def owner(authorization: str | None, now: float) -> str | None:
+        found = tokens.authenticate(service.records, authorization, now)
+        return found.owner if found else None
+
+    assert owner(f"Bearer {token}", now=end - 1) == "me"
+    assert owner(f"bearer {token}", now=end - 1) == "me"
+    assert owner(f"Bearer {token}", now=end) is None
     id, _, secret = token.partition(".")
     stored = service.records.token(id)
     assert stored is not None
@@ -198,7 +205,7 @@ def test_tokens(service: Service) -> None:
         f"Basic {token}",
         f"Bearer x.{secret}",
     ]
-    assert [tokens.owner(service.records, header, now=105) for header in wrong] == [None] * len(wrong)
+    assert [owner(header, now=105) for header in wrong] == [None] * len(wrong)
 
 
 def test_output_paths_never_clash() -> None:

@@ -78,7 +78,7 @@ def test_without_a_valid_token_nothing_is_told(served: Served, path: str, header
 
 
 def test_expired_wrong_and_foreign_secrets_are_no_tokens(served: Served) -> None:
-    good, expired = served.site.token("ann", 60), served.site.token("ann", -1)
+    good, expired = served.site.token("ann", days=1), served.expired_token("ann")
     id, _, secret = good.partition(".")
     for token, status in [
         (good, 200),

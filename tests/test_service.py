@@ -32,6 +32,9 @@ def test_a_video_comes_back_in_all_formats(service: Live, jfk_video: Path) -> No
     assert job["state"] == "succeeded"
     assert job["percent"] == 100.0
     assert job["audio_seconds"] == pytest.approx(11, abs=0.1)
+    assert 0.1 < job["processor_seconds"] < 60
+    assert 0.01 < job["gigabyte_seconds"] < 60
+    assert job["dollars"] == 0
     (file,) = job["files"]
     assert file["state"] == "succeeded"
     assert file["language"] == "en"

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from chalicelib.settings import Settings
+from chalicelib import prices
+from chalicelib.settings import Capacity, Settings
 
 Environment = Mapping[str, str]
 
@@ -12,6 +13,9 @@ API = ("MEDIA_BUCKET", "TRANSCRIPTS_BUCKET", "TABLE", "STATE_MACHINE_ARN", "MODE
 DAY_SECONDS = 24 * 3600
 # S3 takes more, but nobody's video is longer.
 LARGEST_FILE = 5 * 10**12
+VCPU_MEGABYTES = 1769
+# A cold start, with the loading of a model.
+START_SECONDS = 5.0
 KINDS = {"english": False, "multilingual": True}
 
 
@@ -40,7 +44,7 @@ def settings(environment: Environment) -> Settings:
     default = environment.get("DEFAULT_MODEL") or next(iter(models))
     if default not in models:
         raise SettingError(f"DEFAULT_MODEL is {default!r}, which MODELS does not name: {', '.join(models)}.")
-    return Settings(models=models, default_model=default, largest_file=LARGEST_FILE)
+    return Settings(models=models, default_model=default, largest_file=LARGEST_FILE, capacity=_capacity(environment))
 
 
 def keep_seconds(environment: Environment) -> float | None:
@@ -51,6 +55,20 @@ def keep_seconds(environment: Environment) -> float | None:
     if not (days.isascii() and days.isdigit()):
         raise SettingError(f"RETENTION_DAYS is {days!r}, and should be a whole number.")
     return DAY_SECONDS * int(days)
+
+
+def _capacity(environment: Environment) -> Capacity:
+    """Of the functions that transcribe; those of the stack's defaults are taken where a variable is not set."""
+    memory = int(environment.get("TRANSCRIBE_MEMORY") or 3008)
+    architecture = environment.get("ARCHITECTURE") or "x86_64"
+    return Capacity(
+        workers=int(environment.get("MAX_CONCURRENCY") or 8),
+        processors=memory / VCPU_MEGABYTES,
+        gigabytes=memory / 1024,
+        batch_seconds=float(environment.get("BATCH_SECONDS") or 600),
+        start_seconds=START_SECONDS,
+        gigabyte_second=prices.GIGABYTE_SECOND[architecture],
+    )
 
 
 def _models(text: str) -> dict[str, bool]:

@@ -35,6 +35,14 @@ class Update:
     names: Mapping[str, str]
     values: Mapping[str, Any]
 
+    def plain(self) -> Item:
+        """The parameters of an update made in any case."""
+        return {
+            "UpdateExpression": self.expression,
+            "ExpressionAttributeNames": dict(self.names),
+            "ExpressionAttributeValues": encoded(self.values),
+        }
+
     def request(self, condition: str, values: Mapping[str, Any] = {}, names: Mapping[str, str] = {}) -> Item:
         """The parameters of an update made if `condition` is met, which may speak of more values and names."""
         return {
@@ -112,8 +120,19 @@ def more_files(files: Sequence[MediaFile]) -> Item:
     }
 
 
-def adding(name: str, amount: float) -> Update:
-    return Update(f"ADD #{name} :{name}", {f"#{name}": name}, {f":{name}": Decimal(repr(amount))})
+def adding(amounts: Mapping[str, float]) -> Update:
+    return Update(
+        "ADD " + ", ".join(f"#{name} :{name}" for name in amounts),
+        {f"#{name}": name for name in amounts},
+        {f":{name}": Decimal(repr(amount)) for name, amount in amounts.items()},
+    )
+
+
+def counting(amounts: Mapping[str, float], expires: int) -> Update:
+    """Adds to a counter that lives until `expires` at least."""
+    sums = adding(amounts)
+    names, values = {**sums.names, "#expires": "expires"}, {**sums.values, ":expires": expires}
+    return Update(f"SET #expires = :expires {sums.expression}", names, values)
 
 
 def _total(numbers: Iterable[int | Decimal]) -> Decimal:

@@ -6,11 +6,13 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from chalicelib.aws.announcements import Announcements
 from chalicelib.aws.environment import API, Environment, keep_seconds, require, settings
 from chalicelib.aws.objects import S3Objects
 from chalicelib.aws.records import DynamoRecords
 from chalicelib.aws.workflow import StepFunctions
 from chalicelib.service import Service
+from chalicelib.webhooks import Sender
 
 PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=5, read_timeout=30)
 # A URL that leads straight to the bucket in its region is never redirected, which would break its signature.
@@ -23,7 +25,8 @@ def service(environment: Environment) -> Service:
     require(environment, *API)
     stored = objects(environment)
     settings_here = replace(settings(environment), object_origins=stored.origins())
-    return Service(stored, records(environment), workflow(environment), settings_here)
+    recorded = records(environment)
+    return Service(stored, recorded, workflow(environment), settings_here, counters=recorded)
 
 
 def objects(environment: Environment) -> S3Objects:
@@ -40,6 +43,12 @@ def records(environment: Environment) -> DynamoRecords:
 def workflow(environment: Environment) -> StepFunctions:
     require(environment, "STATE_MACHINE_ARN")
     return StepFunctions(_client("stepfunctions", PATIENT), environment["STATE_MACHINE_ARN"])
+
+
+def announcements(environment: Environment) -> Announcements:
+    require(environment, "TABLE", "WEBHOOKS_QUEUE_URL")
+    events, sqs = _client("events", PATIENT), _client("sqs", PATIENT)
+    return Announcements(events, sqs, environment["WEBHOOKS_QUEUE_URL"], records(environment), Sender())
 
 
 def _client(name: str, config: Config) -> Any:

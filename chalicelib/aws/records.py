@@ -1,11 +1,12 @@
-"""Jobs, files and tokens in one DynamoDB table.
+"""Jobs, files, tokens and counters in one DynamoDB table.
 
 | item                      | pk              | sk                               |
 |---------------------------|-----------------|----------------------------------|
 | job                       | `job#<id>`      | `job`                            |
 | file `n` of a job         | `job#<id>`      | `file#<n>`, with leading zeros   |
 | that a job is of an owner | `owner#<owner>` | `<job id>`: so they sort by time |
-| token                     | `token#<id>`    | `token`                          |
+| token                     | `tokens`        | `<id>`                           |
+| counter                   | `counter#<key>` | `counter`                        |
 | that a job has a label    | `label#<label>` | `<job id>`                       |
 | that a job is to go       | `deletions`     | `<due>#<job id>`                 |
 | claim of a key            | `claim#<id>`    | `claim`                          |
@@ -29,12 +30,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from chalicelib.access import Token
 from chalicelib.aws.items import (
     SUMS,
     Item,
     Model,
     adding,
     changed,
+    counting,
     decoded,
     document,
     encoded,
@@ -42,7 +45,7 @@ from chalicelib.aws.items import (
     setting,
     totalling,
 )
-from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile, Token
+from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile
 from chalicelib.ports import Deletion, JobExists
 
 BY_PATH = "by_path"
@@ -56,6 +59,7 @@ REQUESTS = 16
 FILE_DIGITS = 8
 TIME_DIGITS = 12
 MAX_KEY_BYTES = 2048
+MAX_SORT_KEY_BYTES = 1024
 
 LOST = {"ConditionalCheckFailedException", "ConditionalCheckFailed"}
 # Another writer is at the same item, or the table has to grow. (boto3 tries again by itself where a whole request is
@@ -218,7 +222,7 @@ class DynamoRecords:
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
         # No transaction: hundreds of functions report to one job at once. Plain updates of an item wait for each other,
         # where transactions cancel each other.
-        update = adding("speech_seconds_done", seconds).request("attribute_exists(speech_seconds_done)")
+        update = adding({"speech_seconds_done": seconds}).request("attribute_exists(speech_seconds_done)")
         for key in (_file_key(job, n), _job_key(job)):
             if self._insist(self.client.update_item, **self._at(key), **update) is None:
                 return
@@ -261,11 +265,44 @@ class DynamoRecords:
         self.client.delete_item(**self._at(_job_key(deletion.job)), ConditionExpression="attribute_not_exists(counts)")
         self.client.delete_item(**self._at(_deletion_key(deletion)))
 
+    def add_use(self, job: str, amounts: Mapping[str, float]) -> Job | None:
+        request = adding(amounts).request("attribute_exists(counts)")
+        answer = self._insist(self.client.update_item, **self._at(_job_key(job)), **request, ReturnValues="ALL_NEW")
+        return None if answer is None else Job.model_validate(decoded(answer["Attributes"]))
+
     def add_token(self, token: Token) -> None:
         self.client.put_item(**self._put(_token_key(token.id), document(token), token.expires_at))
 
     def token(self, id: str) -> Token | None:
         return self._get(Token, _token_key(id))
+
+    def tokens(self) -> list[Token]:
+        found = self._query("pk = :pk", {":pk": _token_key("")["pk"]})
+        return [Token.model_validate(item) for item in found]
+
+    def use_token(self, id: str, now: float) -> None:
+        request = setting(changed(Token, {"last_used_at": now})).request("attribute_exists(pk)")
+        self._insist(self.client.update_item, **self._at(_token_key(id)), **request)
+
+    def remove_token(self, id: str) -> bool:
+        key = _token_key(id)
+        if not _possible(id, MAX_SORT_KEY_BYTES):
+            return False
+        there = {"ConditionExpression": "attribute_exists(pk)"}
+        return self._insist(self.client.delete_item, **self._at(key), **there) is not None
+
+    def count(self, key: str, amounts: Mapping[str, float], expires_at: float, now: float) -> dict[str, float]:
+        # The key is another for each window of time, so that what has expired need not be gone yet.
+        del now
+        request = counting(amounts, math.ceil(expires_at)).plain()
+        answer = self._insist(
+            self.client.update_item, **self._at(_counter_key(key)), **request, ReturnValues="UPDATED_NEW"
+        )
+        assert answer is not None, "there is no condition"
+        return _sums(decoded(answer["Attributes"]))
+
+    def counted(self, key: str) -> dict[str, float]:
+        return _sums(self._item(_counter_key(key)) or {})
 
     def _files_in(self, states: Collection[FileState], job: str, limit: int, after: int) -> list[MediaFile]:
         """Their numbers come from the index, and they themselves, as they are by now, from the table."""
@@ -331,13 +368,13 @@ class DynamoRecords:
         return None if item is None else model.model_validate(item)
 
     def _item(self, key: Item) -> Item | None:
-        if not _possible(key["pk"]):
+        if not (_possible(key["pk"]) and _possible(key["sk"], MAX_SORT_KEY_BYTES)):
             return None
         answer = self.client.get_item(**self._at(key), ConsistentRead=True)
         return decoded(answer["Item"]) if "Item" in answer else None
 
-    def _query(self, condition: str, values: Item, limit: int | None, **how: Any) -> Iterator[Item]:
-        """The first `limit` items that meet the condition, or all."""
+    def _query(self, condition: str, values: Item, limit: int | None = None, **how: Any) -> Iterator[Item]:
+        """The first `limit` items that meet the condition, or all of them."""
         if not _possible(values[":pk"]):
             return
         pages = self.client.get_paginator("query").paginate(
@@ -431,13 +468,21 @@ def _place(state: FileState, n: int) -> str:
 
 
 def _token_key(id: str) -> Item:
-    return {"pk": f"token#{id}", "sk": "token"}
+    return {"pk": "tokens", "sk": id}
 
 
-def _possible(key: str) -> bool:
+def _counter_key(key: str) -> Item:
+    return {"pk": f"counter#{key}", "sk": "counter"}
+
+
+def _sums(item: Item) -> dict[str, float]:
+    return {name: float(value) for name, value in item.items() if name not in ("pk", "sk", "expires")}
+
+
+def _possible(key: str, most: int = MAX_KEY_BYTES) -> bool:
     """Whether there can be an item of this key; what callers of the API ask for may be anything."""
     try:
-        return len(key.encode()) <= MAX_KEY_BYTES
+        return 0 < len(key.encode()) <= most
     except UnicodeEncodeError:
         return False
 

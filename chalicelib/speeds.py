@@ -1,0 +1,18 @@
+"""How long Whisper's models take: processor seconds per second of speech, q8_0, on a 2-core AMD EPYC (docs/cost.md)."""
+
+MEASURED = {"tiny": 0.079, "base": 0.148}
+ESTIMATED = {"small": 0.49, "medium": 1.5, "large-v3-turbo": 1.6, "large-v1": 3.0, "large-v2": 3.0, "large-v3": 3.0}
+"""By the ratio of the models' sizes; not measured."""
+
+PREPARING = 12 / 3600
+"""Decoding, and finding the speech."""
+
+
+def processor_seconds(model: str) -> float | None:
+    """`None` for a model that is not one of Whisper's own. Those for English alone take as long as the others."""
+    name = model.removesuffix(".en")
+    return MEASURED.get(name, ESTIMATED.get(name))
+
+
+def is_measured(model: str) -> bool:
+    return model.removesuffix(".en") in MEASURED
