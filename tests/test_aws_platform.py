@@ -81,6 +81,7 @@ def test_retention_is_a_whole_number(days: str) -> None:
         environment.keep_seconds({"RETENTION_DAYS": days})
 
 
+@pytest.mark.alone
 def test_the_app_is_imported_quickly_and_without_an_environment(figure: Figure) -> None:
     clean = {name: value for name, value in os.environ.items() if name not in environment.API}
     script = "import time; start = time.perf_counter(); import app, sys; print(time.perf_counter() - start); "
