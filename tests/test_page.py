@@ -92,7 +92,8 @@ def tab(browser: Any, service: Live) -> Iterator[Any]:
     opened.goto(link(service))
     yield opened
     context.close()
-    assert errors == []
+    # What had arrived just before a page was reloaded is sent once more, and refused as it must be.
+    assert [error for error in errors if "412 (Precondition Failed)" not in error] == []
     server = service.environment["TRANSCRIBE_SERVER"]
     assert [url for url in requested if not url.startswith((server, "blob:", "data:"))] == []
 
