@@ -80,8 +80,9 @@ def _streaming() -> Iterator[None]:
             for shard in {id(shard): shard for shard, _ in batch}.values():
                 items = [item for of, item in batch if of is shard]
                 for arn, source in list(shard.table.lambda_event_source_mappings.items()):
-                    function = get_backend(shard.account_id, arn.split(":")[3])
-                    function.send_dynamodb_items(arn, items, source.event_source_arn)
+                    functions = get_backend(shard.account_id, arn.split(":")[3])
+                    if functions._lambdas.get_arn(arn) is not None:  # it may have been deleted
+                        functions.send_dynamodb_items(arn, items, source.event_source_arn)
 
     teller = threading.Thread(target=tell, name="stream")
     with patch.object(StreamShard, "add", added):

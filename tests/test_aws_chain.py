@@ -115,8 +115,7 @@ def site(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             functions[name] = Containers(function, access, {"MODELS_DIR": str(models_dir)}, folder / name, context)
         cloud.handlers |= functions
         url = context.enter_context(gateway.serving(descriptions[-1]))
-        made = CliRunner().invoke(transcriber, ["tokens", "create", "--stage", "dev", "--owner", "ann"])
-        token = made.stdout.strip()
+        token = new_token("ann")
         yield Site(outputs, functions, url, context.enter_context(Client(url, token)), token)
 
 
@@ -125,6 +124,12 @@ def silence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("silence") / "silence.wav"
     ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "0.5", path)
     return path
+
+
+def new_token(owner: str) -> str:
+    made = CliRunner().invoke(transcriber, ["tokens", "create", "--stage", "dev", "--owner", owner])
+    assert made.exit_code == 0, made.output
+    return made.stdout.strip()
 
 
 def operator(*command: str) -> str:
@@ -149,8 +154,11 @@ def told_by_eventbridge(count: int) -> Iterator[list[dict[str, Any]]]:
         yield details
     finally:
         names = {"QueueUrl": queue["QueueUrl"], "MaxNumberOfMessages": 10, "WaitTimeSeconds": 5}
-        while len(details) < count and (messages := sqs.receive_message(**names).get("Messages")):
-            details += [json.loads(message["Body"])["detail"] for message in messages]
+        deadline = time.monotonic() + 60
+        while len(details) < count and time.monotonic() < deadline:
+            details += [
+                json.loads(message["Body"])["detail"] for message in sqs.receive_message(**names).get("Messages", [])
+            ]
         events.remove_targets(Rule="told", Ids=["queue"])
         events.delete_rule(Name="told")
         sqs.delete_queue(QueueUrl=queue["QueueUrl"])
@@ -329,7 +337,7 @@ def test_an_execution_that_is_stopped_fails_its_job(site: Site, jfk_video: Path)
 
 def test_a_job_is_cancelled_then_retried_then_deleted(site: Site, jfk_video: Path) -> None:
     job = site.send({"week 1/a.mp4": jfk_video})
-    headers = {"Authorization": f"Bearer {operator('token', 'ann').strip()}"}
+    headers = {"Authorization": f"Bearer {site.token}"}
     with httpx.Client(base_url=site.url, headers=headers, timeout=60) as http:
         assert http.post(f"/jobs/{job.id}/cancel").raise_for_status().json()["files_by_state"] == {"cancelled": 1}
         told = site.functions["transcribe-dev-execution_ended"].events
