@@ -265,6 +265,11 @@ def execution_ended(event: CloudWatchEvent) -> None:
     platform.service().execution_ended(event.detail["name"], event.detail["status"])
 
 
+@app.schedule(Rate(5, Rate.MINUTES))
+def catch_up(_: CloudWatchEvent) -> None:
+    platform.overlooked().sweep()
+
+
 @app.schedule(Rate(1, Rate.MINUTES))
 def sweep(_: CloudWatchEvent) -> None:
     retention.sweep(platform.service())

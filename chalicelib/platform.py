@@ -11,6 +11,7 @@ from chalicelib.service import Service
 
 if TYPE_CHECKING:
     from chalicelib.aws.announcements import Announcements
+    from chalicelib.aws.overlooked import Overlooked
 
 _provided: list[Service] = []
 
@@ -37,3 +38,12 @@ def announcements() -> Announcements:
     from chalicelib.aws import platform
 
     return platform.announcements(os.environ)
+
+
+@functools.cache
+def overlooked() -> Overlooked:
+    """What finds uploads on AWS whose events were lost, made on first use. Raises SettingError."""
+    environment.require(os.environ, *environment.API)
+    from chalicelib.aws import platform
+
+    return platform.overlooked(os.environ)

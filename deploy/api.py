@@ -20,6 +20,7 @@ ROLES = {
     "execution_ended": "EventsRole",
     "table_changed": "EventsRole",
     "webhook_due": "EventsRole",
+    "catch_up": "EventsRole",
     "sweep": "SweepRole",
 }
 """The handlers of events, and the outputs of the stack that name their roles."""

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chalicelib import keys, tokens
+from chalicelib import arrivals, keys, tokens
 from chalicelib.access import NewToken, Scope
-from chalicelib.jobs import FileState
-from chalicelib.records import every_file
 from chalicelib.service import Service
 from chalicelib.settings import Capacity, Settings
 from chalicelib.webhooks import Sender
@@ -82,7 +80,8 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
             ),
         )
         try:
-            _catch_up(service, records)
+            for job in records.awaiting():
+                arrivals.catch_up(service, job.id)
             _clear_work(objects, records)
             executor.resume()
             courier.start()
@@ -100,16 +99,6 @@ def _records(workplace: Workplace) -> SQLiteRecords:
         raise StartError(str(error)) from None
     except sqlite3.Error as error:
         raise StartError(f"The database records.sqlite in {workplace.data} cannot be opened ({error}).") from None
-
-
-def _catch_up(service: Service, records: SQLiteRecords) -> None:
-    """Delivers the events of uploads that were stored just before an earlier run was killed."""
-    for job in records.awaiting():
-        for file in every_file(records, job.id):
-            size = service.objects.size(file.key) if file.state == FileState.AWAITING_UPLOAD else None
-            if size is not None:
-                service.object_created(file.key, size)
-        service.start_if_complete(job.id)
 
 
 def _clear_work(objects: DiskObjects, records: SQLiteRecords) -> None:

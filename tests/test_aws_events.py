@@ -1,7 +1,7 @@
 """The event handlers of the app, over the emulated AWS: uploads, drop-in folders, and what becomes of executions."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -11,8 +11,9 @@ import pytest
 from chalice.test import Client
 
 from app import app
-from chalicelib import inbox, keys, platform
+from chalicelib import control, inbox, keys, platform
 from chalicelib.aws import platform as aws_platform
+from chalicelib.aws.overlooked import Overlooked
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile
 from chalicelib.service import Service
 from tests.aws import MEDIA
@@ -298,3 +299,71 @@ def test_what_the_handlers_subscribe_to() -> None:
     pattern = found["execution_ended"].event_pattern
     assert pattern["source"] == ["aws.states"]
     assert pattern["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+
+
+@pytest.fixture
+def sweep(service: Service, aws_environment: dict[str, str]) -> Callable[[float], None]:
+    """What the schedule does when so many seconds have passed since now."""
+    began = service.clock()
+
+    def sweep(seconds: float) -> None:
+        at = replace(service, clock=lambda: began + seconds)
+        Overlooked(at, aws_platform.records(aws_environment)).sweep()
+
+    return sweep
+
+
+def upload(service: Service, job: str, path: str, size: int) -> None:
+    service.objects.put(keys.upload(job, path), bytes(size))
+
+
+def test_events_that_were_lost_are_made_up_for(service: Service, sweep: Callable[[float], None]) -> None:
+    job = new_job(service, ("a.mp4", 3), ("b.mp4", 4), (PATH, 5))
+    upload(service, job, "a.mp4", 3)
+    sweep(200)
+    assert states(service, job) == [FileState.AWAITING_UPLOAD] * 3, "too early"
+    sweep(302)
+    assert states(service, job) == [FileState.UPLOADED, FileState.AWAITING_UPLOAD, FileState.AWAITING_UPLOAD]
+    upload(service, job, "b.mp4", 1)
+    upload(service, job, PATH, 5)
+    sweep(303)
+    assert started(service) == [], "looked at not long ago"
+    sweep(610)
+    assert states(service, job) == [FileState.UPLOADED, FileState.FAILED, FileState.UPLOADED]
+    assert started(service) == [job]
+    sweep(10**6)
+    assert (started(service), waiting(service)) == ([job], [])
+
+
+def test_a_job_that_was_queued_alone_is_started(service: Service, sweep: Callable[[float], None]) -> None:
+    """As when Step Functions could not be asked at any attempt to tell the event."""
+    job = new_job(service, ("a.mp4", 3))
+    service.records.move_file(service.records.files(job, 1)[0], FileState.UPLOADED)
+    service.records.change_job(job, list(JobState), {"state": JobState.QUEUED})
+    sweep(302)
+    assert started(service) == [job]
+
+
+def test_a_job_that_waits_again_is_looked_at_again(service: Service, sweep: Callable[[float], None]) -> None:
+    job = new_job(service, ("a.mp4", 3))
+    service.records.change_job(job, list(JobState), {"state": JobState.CANCELLED})
+    sweep(302)
+    assert waiting(service) == []
+    control.retry(service, "ann", job)
+    upload(service, job, "a.mp4", 3)
+    sweep(310)
+    assert started(service) == [f"{job}-2"]
+
+
+def test_who_never_sends_the_rest_is_given_up(service: Service, sweep: Callable[[float], None]) -> None:
+    job = new_job(service, ("a.mp4", 3))
+    sweep(7 * 86400 - 100)
+    assert waiting(service) == [job]
+    sweep(7 * 86400 + 3600)
+    assert waiting(service) == []
+    assert job_of(service, job).state == JobState.AWAITING_UPLOAD
+
+
+def waiting(service: Service) -> list[str]:
+    records: Any = service.records
+    return [found.job for found in records.waiting(10**11, 100)]

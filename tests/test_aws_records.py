@@ -66,17 +66,21 @@ def test_the_keys_and_attributes_of_the_items(aws_environment: dict[str, str]) -
     tokens.create(records, NewToken(owner="ann", days=1), now=100.5)
     by_key = {(item["pk"]["S"], item["sk"]["S"]): item for item in items()}
     (token,) = (key for key in by_key if key[0] == "tokens")
+    waiting = ("waiting", f"000000001535#{job.id}")
     assert set(by_key) == {
         (f"job#{job.id}", "job"),
         (f"job#{job.id}", "file#00000000"),
         ("owner#ann", job.id),
+        waiting,
         token,
     }
+    assert by_key[waiting]["since"] == {"N": "1234.5678"}
     assert by_key[f"job#{job.id}", "file#00000000"]["path"] == {"S": "week1/0.mp4"}
     assert by_key[f"job#{job.id}", "job"]["created_at"] == {"N": "1234.5678"}
     assert by_key[f"job#{job.id}", "job"]["counts"] == {"M": {"awaiting_upload": {"N": "1"}}}
     # 1234.5678 s and two days, rounded up.
-    assert {item["expires"]["N"] for key, item in by_key.items() if key != token} == {"174035"}
+    of_the_job = [item for key, item in by_key.items() if key not in (token, waiting)]
+    assert {item["expires"]["N"] for item in of_the_job} == {"174035"}
     assert by_key[token]["expires"] == {"N": "86501"}
 
 

@@ -75,9 +75,13 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
         }
         notified = s3.get_bucket_notification_configuration(Bucket=aws.MEDIA)["LambdaFunctionConfigurations"]
         assert [one["LambdaFunctionArn"].rpartition("-")[2] for one in notified] == ["object_created", "folder_done"]
-        ended, sweep = sorted(boto3.client("events").list_rules()["Rules"], key=lambda rule: "EventPattern" not in rule)
-        assert json.loads(ended["EventPattern"])["detail"]["stateMachineArn"] == [MACHINE]
-        assert sweep["ScheduleExpression"] == "rate(1 minute)"
+        rules = boto3.client("events").list_rules()["Rules"]
+        (ended,) = (json.loads(rule["EventPattern"]) for rule in rules if "EventPattern" in rule)
+        assert ended["detail"]["stateMachineArn"] == [MACHINE]
+        schedules = [rule["ScheduleExpression"] for rule in rules if "ScheduleExpression" in rule]
+        assert sorted(schedules) == ["rate(1 minute)", "rate(5 minutes)"]
+        assert made["transcribe-prod"]["MemorySize"] == 1024
+        assert {made[f"transcribe-prod-{name}"]["Timeout"] for name in ("folder_done", "catch_up")} == {300}
         (package,) = Path("build", "api-prod", ".chalice", "deployments").glob("*.zip")
         assert package.stat().st_size < MOST_BYTES
         figure(f"the package of the API has {package.stat().st_size / 1e6:.1f} MB")

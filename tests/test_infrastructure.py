@@ -159,8 +159,8 @@ def test_roles() -> None:
             "WriteVersions",
         ],
         "EventsRole": [
-            *("Announce", "Changes", "DropInFolders", "Logs", "MissingObjectsAndFolders", "Records"),
-            *("Start", "Traces", "Webhooks"),
+            *("Announce", "Changes", "Logs", "MissingObjectsAndFolders", "Records"),
+            *("SizesOfMedia", "Start", "Traces", "Webhooks"),
         ],
         "SweepRole": ["DeleteObjects", "DeleteParts", "ListObjects", "Logs", "Records", "Stop", "Traces"],
     }
@@ -291,7 +291,8 @@ def test_chalice_gets_what_the_stack_has_made() -> None:
     handlers = made["dev"]["lambda_functions"]
     assert {name: handlers[name]["iam_role_arn"] for name in handlers} == {
         **dict.fromkeys(
-            ("object_created", "folder_done", "execution_ended", "table_changed", "webhook_due"), "arn:events"
+            ("object_created", "folder_done", "execution_ended", "catch_up", "table_changed", "webhook_due"),
+            "arn:events",
         ),
         "sweep": "arn:sweep",
     }
@@ -300,7 +301,35 @@ def test_chalice_gets_what_the_stack_has_made() -> None:
 def test_event_handlers_are_those_of_the_app() -> None:
     import app
 
-    assert api.ROLES.keys() <= app.app.handler_map.keys()
+    assert api.ROLES.keys() == {source.name for source in app.app.event_sources}
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_functions_of_the_api_have_memory_and_time(stage: str) -> None:
+    """Chalice alone would give them 128 MB and 60 s; API Gateway waits for 29 s."""
+    base = json.loads(Path(".chalice/config.json").read_text())
+    made = api.config(base, stage, OUTPUTS)
+    assert (made["lambda_memory_size"], made["lambda_timeout"]) == (1024, 29)
+    handlers = made["stages"][stage]["lambda_functions"]
+    assert {name: handler["lambda_timeout"] for name, handler in handlers.items()} == {
+        "object_created": 120,
+        "folder_done": 300,
+        "execution_ended": 120,
+        "catch_up": 300,
+        "sweep": 900,
+        "table_changed": 60,
+        "webhook_due": 60,
+    }
+
+
+def test_an_alarm_tells_of_crashes_of_every_function() -> None:
+    """But of webhooks, whose refusals are errors as well, and of the stream, which tells again for a day."""
+    watched = {
+        metric["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Fn::Sub"].removeprefix("transcribe-${Stage}")
+        for metric in properties("ApiErrorsAlarm")["Metrics"]
+        if "MetricStat" in metric
+    }
+    assert watched == {"", "-bearer", *(f"-{name}" for name in api.ROLES.keys() - {"webhook_due", "table_changed"})}
 
 
 def test_a_stage_that_is_not_there() -> None:

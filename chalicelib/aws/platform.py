@@ -9,6 +9,7 @@ from botocore.config import Config
 from chalicelib.aws.announcements import Announcements
 from chalicelib.aws.environment import API, Environment, keep_seconds, require, settings
 from chalicelib.aws.objects import S3Objects
+from chalicelib.aws.overlooked import Overlooked
 from chalicelib.aws.records import DynamoRecords
 from chalicelib.aws.workflow import StepFunctions
 from chalicelib.service import Service
@@ -49,6 +50,10 @@ def announcements(environment: Environment) -> Announcements:
     require(environment, "TABLE", "WEBHOOKS_QUEUE_URL")
     events, sqs = _client("events", PATIENT), _client("sqs", PATIENT)
     return Announcements(events, sqs, environment["WEBHOOKS_QUEUE_URL"], records(environment), Sender())
+
+
+def overlooked(environment: Environment) -> Overlooked:
+    return Overlooked(service(environment), records(environment))
 
 
 def _client(name: str, config: Config) -> Any:

@@ -9,6 +9,7 @@
 | counter                   | `counter#<key>` | `counter`                        |
 | that a job has a label    | `label#<label>` | `<job id>`                       |
 | that a job is to go       | `deletions`     | `<due>#<job id>`                 |
+| that a job may wait       | `waiting`       | `<due>#<job id>`                 |
 | claim of a key            | `claim#<id>`    | `claim`                          |
 
 The other attributes are the fields of the models; `expires` is the table's time to live, in seconds since 1970. Two
@@ -68,6 +69,17 @@ CONTENDED = {"TransactionConflictException", "TransactionConflict", "ThrottlingE
 PATIENCE_SECONDS = 20.0
 SHORTEST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
+# A job that waits is looked at for the first time after so long.
+FIRST_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """That a job may wait, for uploads or for its workflow, `since` some time: to be looked at from `due` on."""
+
+    job: str
+    due: float
+    since: float = 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ class DynamoRecords:
             self._add(job.id, [{"ConditionCheck": {**self._at(_job_key(job.id)), **no_job}}, *page])
         new = {**self._put(_job_key(job.id), document(job), expires), **no_job}
         listed = [{"Put": self._put(key, {}, expires)} for key in _listings(job)]
-        self._add(job.id, [{"Put": new}, *listed])
+        self._add(job.id, [{"Put": new}, *listed, {"Put": self._put_waiting(_from(job.id, job.created_at))}])
 
     def job(self, id: str) -> Job | None:
         return _job(self._item(_job_key(id)))
@@ -153,6 +165,8 @@ class DynamoRecords:
         return [MediaFile.model_validate(item) for item in self._batch([_file_key(job, n) for n in numbers])]
 
     def change_job(self, id: str, when: Iterable[JobState], changes: Mapping[str, Any]) -> Job | None:
+        if changes.get("state") == JobState.AWAITING_UPLOAD:
+            self.client.put_item(**self._put_waiting(_from(id, time.time())))
         states = {f":when{number}": str(state) for number, state in enumerate(when)}
         update = setting(changed(Job, changes))
         request = update.request(f"#state IN ({', '.join(states)})", states, {"#state": "state"})
@@ -264,6 +278,19 @@ class DynamoRecords:
     def forget(self, deletion: Deletion) -> None:
         self.client.delete_item(**self._at(_job_key(deletion.job)), ConditionExpression="attribute_not_exists(counts)")
         self.client.delete_item(**self._at(_deletion_key(deletion)))
+
+    def waiting(self, now: float, limit: int) -> list[Waiting]:
+        """What is due, the longest due first."""
+        values = {":pk": "waiting", ":last": _waiting_key(Waiting("~", now))["sk"]}
+        found = self._query("pk = :pk AND sk <= :last", values, limit)
+        return [_waiting(item) for item in found]
+
+    def put_off(self, waiting: Waiting, due: float) -> None:
+        self.client.put_item(**self._put_waiting(replace(waiting, due=due)))
+        self.end_waiting(waiting)
+
+    def end_waiting(self, waiting: Waiting) -> None:
+        self.client.delete_item(**self._at(_waiting_key(waiting)))
 
     def add_use(self, job: str, amounts: Mapping[str, float]) -> Job | None:
         request = adding(amounts).request("attribute_exists(counts)")
@@ -414,6 +441,9 @@ class DynamoRecords:
     def _put_deletion(self, deletion: Deletion) -> Item:
         return self._put(_deletion_key(deletion), {"last": deletion.last}, None)
 
+    def _put_waiting(self, waiting: Waiting) -> Item:
+        return self._put(_waiting_key(waiting), {"since": Decimal(repr(waiting.since))}, None)
+
     def _put(self, key: Item, document: Item, expires: float | None) -> Item:
         living = {} if expires is None else {"expires": math.ceil(expires)}
         return {"TableName": self.table, "Item": encoded({**document, **living, **key})}
@@ -445,6 +475,19 @@ def _number(item: Item) -> int:
 
 def _deletion_key(deletion: Deletion) -> Item:
     return {"pk": "deletions", "sk": f"{deletion.due:0{TIME_DIGITS}}#{deletion.job}"}
+
+
+def _from(job: str, now: float) -> Waiting:
+    return Waiting(job, now + FIRST_SECONDS, now)
+
+
+def _waiting_key(waiting: Waiting) -> Item:
+    return {"pk": "waiting", "sk": f"{math.ceil(waiting.due):0{TIME_DIGITS}}#{waiting.job}"}
+
+
+def _waiting(item: Item) -> Waiting:
+    due, _, job = item["sk"].partition("#")
+    return Waiting(job, int(due), float(item["since"]))
 
 
 def _deletion(item: Item) -> Deletion:
