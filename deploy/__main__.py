@@ -32,6 +32,8 @@ def build_image(context: Context) -> None:
     """Build the image."""
     tag = image.build(context.unplaced)
     click.echo(f"{tag}: {image.size(tag) / 1e6:.0f} MB")
+    for name, size in image.parts(tag):
+        click.echo(f"{size / 1e6:8.0f} MB  {name}")
 
 
 @main.command("ecr-repo")

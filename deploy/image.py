@@ -12,6 +12,14 @@ from botocore.exceptions import ClientError
 from deploy.settings import DeployError, Deployment
 
 NAME = "transcribe"
+# Run in an image, says how many bytes there are in what was put into it.
+PARTS = """
+import os, pathlib
+for folder in (os.environ["LAMBDA_TASK_ROOT"], os.environ["MODELS_DIR"]):
+    for part in pathlib.Path(folder).iterdir():
+        print(sum(file.lstat().st_size for file in (part, *part.rglob("*")) if file.is_file()), part)
+"""
+LARGE_BYTES = 5_000_000
 KEPT_IMAGES = 10
 LAMBDA_MAY_READ = {
     "Version": "2012-10-17",
@@ -87,6 +95,15 @@ def run(deployment: Deployment, port: int) -> None:
 def size(tag: str) -> int:
     """Bytes of an image."""
     return int(_output(engine(), "image", "inspect", "--format", "{{.Size}}", tag))
+
+
+def parts(tag: str) -> list[tuple[str, int]]:
+    """What is large in an image, and its bytes, the largest first; `docs/operations.md` says why each is there."""
+    listed = _output(engine(), "run", "--rm", "--entrypoint", "python3", tag, "-c", PARTS).splitlines()
+    sizes = {path: int(bytes) for bytes, path in (line.split(" ", 1) for line in listed)}
+    sizes["base image, rest"] = size(tag) - sum(bytes for bytes in sizes.values() if bytes >= LARGE_BYTES)
+    large = ((path, bytes) for path, bytes in sizes.items() if bytes >= LARGE_BYTES)
+    return sorted(large, key=lambda part: -part[1])
 
 
 def make_repository(deployment: Deployment, ecr: Any) -> None:

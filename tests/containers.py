@@ -62,6 +62,14 @@ class Containers:
             raise type(answer["errorType"], (Exception,), {})(answer["errorMessage"])
         return answer
 
+    def change(self, **settings: Any) -> None:
+        """What `aws lambda update-function-configuration` does: the containers at rest are no longer used."""
+        for name, value in settings.items():
+            setattr(self.deployed, name, value)
+        idle = [self._idle.get() for _ in range(self.most)]
+        for _ in idle:
+            self._idle.put(None)
+
     def _start(self) -> Function:
         with self._starting:
             self._started += 1

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,11 @@ class Function:
 
     def invoke(self, event: Any) -> Any:
         """The result, or what Lambda tells of an error: `errorType` and `errorMessage`."""
-        answer = httpx.post(self.url + PATH, json=event, timeout=300).raise_for_status()
-        return json.loads(answer.content)
+        answer = httpx.post(self.url + PATH, json=event, timeout=300)
+        if answer.status_code == HTTPStatus.BAD_GATEWAY:
+            # The emulator's word for a program that died while it started.
+            return {"errorType": "Runtime.ExitError", "errorMessage": "Runtime exited without providing a reason"}
+        return json.loads(answer.raise_for_status().content)
 
     def lines(self) -> list[dict[str, Any]]:
         """The structured lines of the log."""

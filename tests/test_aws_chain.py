@@ -14,17 +14,22 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import httpx
 import pytest
+from boto3.dynamodb.conditions import Key
 from click.testing import CliRunner
 from moto.awslambda.models import lambda_backends
 from moto.core.exceptions import JsonRESTError
 from moto.dynamodb.responses import DynamoHandler
+from moto.s3 import notifications
+from moto.s3.responses import S3Response
 
 from client.api import Client
 from client.errors import Refused
@@ -156,9 +161,10 @@ def told_by_eventbridge(count: int) -> Iterator[list[dict[str, Any]]]:
         names = {"QueueUrl": queue["QueueUrl"], "MaxNumberOfMessages": 10, "WaitTimeSeconds": 5}
         deadline = time.monotonic() + 60
         while len(details) < count and time.monotonic() < deadline:
-            details += [
-                json.loads(message["Body"])["detail"] for message in sqs.receive_message(**names).get("Messages", [])
-            ]
+            for message in sqs.receive_message(**names).get("Messages", []):
+                details.append(json.loads(message["Body"])["detail"])
+                # Those that come after it are held back until then.
+                sqs.delete_message(QueueUrl=queue["QueueUrl"], ReceiptHandle=message["ReceiptHandle"])
         events.remove_targets(Rule="told", Ids=["queue"])
         events.delete_rule(Name="told")
         sqs.delete_queue(QueueUrl=queue["QueueUrl"])
@@ -293,6 +299,76 @@ def test_an_object_deleted_between_steps_fails_its_file_alone(
     assert [(file.state, file.error_code) for file in job.files] == [("failed", "missing"), ("succeeded", None)]
 
 
+def test_a_file_that_needs_too_much_memory_fails_alone(
+    site: Site, silence: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(event: Any, container: Function) -> None:
+        end = time.monotonic() + 3
+        while event["step"] == "prepare" and event["file"] == 0 and time.monotonic() < end:
+            container.kill()  # again, since the emulator starts what died at rest anew
+            time.sleep(0.005)
+
+    monkeypatch.setattr(site.functions["transcribe-dev-steps"], "accident", die)
+    job = site.finished(site.send({"huge.wav": silence, "b.wav": silence}))
+    assert [(file.state, file.error_code) for file in job.files] == [("failed", "unprepared"), ("succeeded", None)]
+    assert job.files[0].error == (
+        "The file could not be read. It needed more memory than the function has. Send the file again."
+    )
+    assert site.steps(job).count("prepare") == 6, "five attempts, and the other file's"
+
+
+def test_a_function_whose_time_is_up_goes_on_in_the_next(site: Site, jfk: Path, tmp_path: Path) -> None:
+    """It stops 10 s before its end: with 11 s it has one more than that, so each chunk takes an invocation or two."""
+    transcriber = site.functions["transcribe-dev-transcriber"]
+    was = transcriber.deployed.timeout
+    transcriber.change(timeout=11)
+    try:
+        job = site.finished(site.send({f"{n}.wav": jfk for n in range(4)}))
+    finally:
+        transcriber.change(timeout=was)
+    assert job.state == "succeeded"
+    assert site.steps(job).count("transcribe") > 1
+    assert [words(site.text(job, n, tmp_path)) for n in range(4)] == [SENTENCE] * 4
+
+
+def test_an_upload_whose_url_has_expired_gets_another(
+    site: Site, silence: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The emulator does not look at the time: what was signed until now is refused here, as S3 does hours later."""
+    job = site.client.create_job([("a.wav", silence.stat().st_size)])
+    time.sleep(1.1)
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    answer, refused = S3Response.key_response, []
+
+    def expired(this: Any, request: Any, full_url: str, headers: Any) -> Any:
+        signed = parse_qs(urlsplit(full_url).query).get("X-Amz-Date", [now])[0]
+        if request.method != "PUT" or signed >= now:
+            return answer(this, request, full_url, headers)
+        refused.append(full_url)
+        return 403, {}, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+
+    monkeypatch.setattr(S3Response, "key_response", expired)
+    (file,) = job.files
+    site.client.upload(job.id, file, silence)
+    assert len(refused) == 1
+    assert site.finished(job).state == "succeeded"
+
+
+def test_a_job_whose_event_was_lost_is_found(site: Site, silence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: Any) -> None:
+        pass
+
+    with monkeypatch.context() as patched:
+        patched.setattr(notifications, "send_event", lost)
+        job = site.send({"a.wav": silence})
+    assert site.client.job(job.id).state == "awaiting_upload"
+    table, key = boto3.resource("dynamodb").Table(site.outputs["Table"]), Key("pk").eq("waiting")
+    (item,) = (item for item in table.query(KeyConditionExpression=key)["Items"] if item["sk"].endswith(job.id))
+    table.put_item(Item={**item, "sk": f"{int(time.time()):012}#{job.id}"})  # five minutes later
+    scheduled(site, "catch_up")
+    assert site.finished(job).state == "succeeded"
+
+
 def test_a_throttled_table_is_waited_for(site: Site, silence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of all writes are refused at first: Lambda's and our own retries get them through."""
     update, calls = DynamoHandler.update_item, itertools.count()
@@ -356,13 +432,16 @@ def test_a_job_is_cancelled_then_retried_then_deleted(site: Site, jfk_video: Pat
         assert http.delete(f"/jobs/{job.id}").status_code == 204
         assert http.get(f"/jobs/{job.id}").status_code == 404
     assert objects_of(site, job) != []
-    event = dict.fromkeys(("version", "id", "account", "time", "region", "detail-type", "source"), "")
-    sweep = json.dumps({**event, "resources": [], "detail": {}})
-    answer = boto3.client("lambda").invoke(FunctionName="transcribe-dev-sweep", Payload=sweep)
-    assert "FunctionError" not in answer
+    scheduled(site, "sweep")
     assert objects_of(site, job) == []
     with pytest.raises(Refused, match="There is no such job"):
         site.client.job(job.id)
+
+
+def scheduled(site: Site, handler: str) -> None:
+    """What EventBridge does when it is time."""
+    event = dict.fromkeys(("version", "id", "account", "time", "region", "detail-type", "source"), "")
+    site.functions[f"transcribe-dev-{handler}"]({**event, "resources": [], "detail": {}})
 
 
 def objects_of(site: Site, job: Job) -> list[str]:
