@@ -187,6 +187,13 @@ def test_alarms_tell_somebody() -> None:
         )
     }
     assert all(alarm["AlarmActions"] == [{"Ref": "Alarms"}] for alarm in alarms.values())
+    throttled = [metric["MetricStat"]["Metric"] for metric in properties("ThrottlesAlarm")["Metrics"][1:]]
+    assert {metric["MetricName"] for metric in throttled} == {"Throttles"}
+    assert [metric["Dimensions"][0]["Value"] for metric in throttled] == [
+        {"Fn::Sub": "transcribe-${Stage}"},
+        {"Ref": "StepsFunction"},
+        {"Ref": "TranscribeFunction"},
+    ]
     body = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
     assert len(json.loads(re.sub(r"\$\{[\w:]+}", "x", body))["widgets"]) == 8
 
