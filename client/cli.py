@@ -36,6 +36,9 @@ and talk.aac.txt, except that a talk.txt from when there was just one of them st
 
 A transcript that is there already is kept, and a file that has them all is skipped, unless --force is given.
 
+After a crash, a kill or a network that was away for too long, the same command goes on where the earlier run was: what
+has arrived is not sent again, not even the parts of a large file. (Files or options that changed make a new job.)
+
 Ctrl-C leaves the job at the server and prints the command that comes back to it; a second Ctrl-C ends at once.
 
 \b

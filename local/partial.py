@@ -1,13 +1,22 @@
 """Uploads in parts on the disk: a file of the size to come, into which the parts are written where they belong.
 
-So completing an upload is a matter of names. Beside the file lies its log, which says which parts are in it: a line is
-added when a part is on the disk, and when one is about to be written again. Whoever reads or adds holds the log's lock.
+So completing an upload is a matter of names. Beside the file lies its log, which says which parts are in it:
+
+| line                            | says                                                       |
+|---------------------------------|------------------------------------------------------------|
+| `+ <number> <size> <crc> <run>` | a part is written, and there while the machine runs on     |
+| `= <number>`                    | it is on the disk, and a power cut does not take it away   |
+| `- <number>`                    | it is about to be written again, and does not count so far |
+
+Whoever reads or adds holds the log's lock.
 """
 
 import base64
 import contextlib
 import fcntl
+import functools
 import os
+import secrets
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -77,18 +86,28 @@ class PartialFile:
             stored = _parse(log).get(number)
             if stored is not None and stored.crc32 != crc32:
                 _append(log, f"- {number}")
+                os.fdatasync(log.fileno())
             return stored is None or stored.crc32 != crc32
 
     def add(self, span: Span, crc32: str) -> None:
-        """Adds a part that is on the disk."""
+        """Adds a part that is written."""
         with self._locked() as log:
-            _append(log, f"+ {span.number} {span.size} {crc32}")
+            _append(log, f"+ {span.number} {span.size} {crc32} {_run()}")
+
+    def confirm(self, number: int) -> None:
+        """Takes note that a part is on the disk."""
+        with self._locked() as log:
+            _append(log, f"= {number}")
+            fcntl.flock(log, fcntl.LOCK_UN)  # the disk is slow, and others need not wait for it
+            os.fdatasync(log.fileno())
 
     def complete(self, parts: Sequence[Part], target: Path) -> None:
         """Gives the file its name; see `ports.Objects.complete_parts`."""
         with self._locked() as log:
             if _parse(log) != {part.number: part for part in parts}:
                 raise PartsDiffer(target.name)
+            with disk_full(), self.path.open("rb") as file:
+                os.fsync(file.fileno())
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 target.hardlink_to(self.path)
@@ -197,8 +216,9 @@ class PartDraft:
         with self._turn(), disk_full():
             if base64.b64encode(self._checksum.to_bytes(4)).decode() != self._crc32:
                 raise ChecksumDiffers
-            os.fdatasync(self._file.fileno())
             self._partial.add(self._span, self._crc32)
+            os.fdatasync(self._file.fileno())
+            self._partial.confirm(self._span.number)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -229,14 +249,27 @@ def etag(crc32: str) -> str:
 
 
 def _parse(log: BinaryIO) -> dict[int, Part]:
-    parts: dict[int, Part] = {}
+    written: dict[int, Part] = {}
+    kept: set[int] = set()
     for line in _lines(log):
         match line.decode().split(" "):
-            case ["+", number, size, crc32]:
-                parts[int(number)] = Part(int(number), int(size), etag(crc32), crc32)
+            case ["+", number, size, crc32, run]:
+                written[int(number)] = Part(int(number), int(size), etag(crc32), crc32)
+                (kept.add if run == _run() else kept.discard)(int(number))
+            case ["=", number]:
+                kept.add(int(number))
             case ["-", number]:
-                parts.pop(int(number), None)
-    return parts
+                kept.discard(int(number))
+    return {number: part for number, part in written.items() if number in kept}
+
+
+@functools.cache
+def _run() -> str:
+    """What tells this run of the machine, from its start to its end, from all others."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return secrets.token_hex(16)  # that of this process, to be on the safe side
 
 
 def _lines(log: BinaryIO) -> list[bytes]:
@@ -251,4 +284,3 @@ def _append(log: BinaryIO, line: str) -> None:
         log.truncate()
         log.write(f"{line}\n".encode())
         log.flush()
-        os.fdatasync(log.fileno())

@@ -19,6 +19,7 @@ from chalicelib.aws import platform
 from chalicelib.aws.objects import S3Objects
 from chalicelib.parts import MIB, MOST_PARTS, Layout, Span
 from chalicelib.ports import ObjectExists, Objects, Part, PartsDiffer, UploadMissing
+from local import partial
 from local.files import DiskFull
 from local.objects import DiskObjects
 from local.partial import FORGOTTEN_SECONDS, ChecksumDiffers, PartReplaced
@@ -212,6 +213,20 @@ def test_parts_outlive_the_process_but_not_half_of_one(disk: DiskObjects) -> Non
     assert again.get(KEY) == b"".join(BODIES)
 
 
+def test_a_power_cut_takes_away_what_was_not_on_the_disk(disk: DiskObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = disk.begin_parts(KEY, SIZE)
+    store(disk, upload, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(partial.PartialFile, "confirm", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store(disk, upload, 2)
+    assert [part.number for part in disk.parts(KEY, upload)] == [1, 2]
+    monkeypatch.setattr(partial, "_run", lambda: "after the power cut")
+    assert [part.number for part in disk.parts(KEY, upload)] == [1]
+    store(disk, upload, 2)
+    assert [part.number for part in disk.parts(KEY, upload)] == [1, 2]
+
+
 def test_of_two_that_send_the_same_part_the_later_counts(disk: DiskObjects) -> None:
     upload = disk.begin_parts(KEY, 3)
     earlier = disk.part_draft(KEY, upload, Span(1, 0, 3), crc32(b"old"))
@@ -261,10 +276,10 @@ def test_no_part_changes_what_is_completed(disk: DiskObjects) -> None:
     with disk.part_draft(KEY, upload, Span(1, 0, 3), crc32(b"end")) as draft:
         draft.write(b"end")
         draft.publish()
-    (partial,) = (path for path in (disk.root / "partial").rglob("*") if path.name == upload)
+    (left,) = (path for path in (disk.root / "partial").rglob("*") if path.name == upload)
     disk.put(keys.upload(JOB, "other.mp4"), b"")
     disk.path(keys.upload(JOB, "other.mp4")).parent.joinpath("week 1").mkdir()
-    (disk.root / KEY).hardlink_to(partial)
+    (disk.root / KEY).hardlink_to(left)
     with pytest.raises(UploadMissing), disk.part_draft(KEY, upload, Span(1, 0, 3), crc32(b"END")):
         pass
     with pytest.raises(UploadMissing):
