@@ -9,6 +9,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chalicelib import ids, parts, tokens, views
+from chalicelib.access import NewToken
 from chalicelib.jobs import JobState
 from chalicelib.service import Service
 from chalicelib.settings import Settings
@@ -54,7 +55,7 @@ class Place:
 
     def token(self) -> str:
         self.folder.mkdir(exist_ok=True)
-        return tokens.create(self.records(), OWNER, time.time())
+        return tokens.create(self.records(), NewToken(owner=OWNER), time.time()).secret
 
     def _clock(self) -> float:
         return time.time() + LATER_SECONDS * self.later.exists()
