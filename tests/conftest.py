@@ -12,6 +12,9 @@ CACHE = Path(__file__).parent.parent / ".cache"
 
 Figure = Callable[[str], None]
 
+# The longest files come first, so that nobody waits for them at the end.
+LONGEST = ["test_aws_chain.py", "test_executor.py", "test_service.py", "test_client.py", "test_page.py"]
+
 
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
@@ -62,6 +65,11 @@ def aws_environment() -> Iterator[dict[str, str]]:
 def figure(request: pytest.FixtureRequest) -> Figure:
     """Call it with a measured figure in words: it is printed at the end of the run."""
     return lambda text: request.node.user_properties.append(("measured", text))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -50,8 +50,7 @@ SENTENCE = "and so my fellow americans ask not what your country can do for you 
 SETTINGS = {"MODELS": "tiny.en", "MAX_CONCURRENCY": "2", "DELETION_PROTECTION": "false"}
 PATIENCE = 300
 
-# Alone: the emulator takes what a processor has, and slower it would seem to hang.
-pytestmark = [pytest.mark.alone, pytest.mark.filterwarnings("ignore:Tried to parse")]
+pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")
 
 
 @dataclass
