@@ -1,6 +1,7 @@
 """The event handlers of the app, over the emulated AWS: uploads, drop-in folders, and what becomes of executions."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -31,7 +32,9 @@ def service(aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    # It puts a copy in the place of the environment; used by several threads at once, it would leave one there.
+    monkeypatch.setattr(os, "environ", os.environ)
     with Client(app) as client:
         yield client
 
