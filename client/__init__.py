@@ -2,11 +2,12 @@
 
 from client.api import Client
 from client.errors import Foreign, NotAuthorized, Refused, SourceLost, Stopped, TranscribeError, Unreachable
-from client.models import File, Job, Options, Result, Source, Upload
+from client.models import Estimate, File, Job, Options, Result, Source, Summary, Upload
 from client.watching import Watcher
 
 __all__ = [
     "Client",
+    "Estimate",
     "File",
     "Foreign",
     "Job",
@@ -17,6 +18,7 @@ __all__ = [
     "Source",
     "SourceLost",
     "Stopped",
+    "Summary",
     "TranscribeError",
     "Unreachable",
     "Upload",

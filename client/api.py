@@ -1,15 +1,18 @@
-"""The client of a transcription service: all its calls, and `transcribe`, which does it all."""
+"""The client of a transcription service: all its calls, and what is made of them for whole folders."""
 
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 
+from client import walking
 from client.calls import ignore
 from client.models import Options, Result
 from client.run import Run
 from client.unfinished import Unfinished
 from client.uploading import Uploads
 from client.watching import Watcher
+
+Name = str | os.PathLike[str]
 
 
 class Client(Uploads):
@@ -19,19 +22,27 @@ class Client(Uploads):
             for result in client.transcribe(["lectures"], formats=["srt"]):
                 print(result.path, result.error)
 
-    What every call may raise, and what `patience` and `note` are, is said of `Calls`.
+    What every call may raise, and what `patience`, `note` and `ca_file` are, is said of `Calls`.
     """
 
-    def __init__(self, server: str, token: str, *, patience: float = 120, note: Callable[[str], None] = ignore) -> None:
-        super().__init__(server, token, patience=patience, note=note)
+    def __init__(
+        self,
+        server: str,
+        token: str,
+        *,
+        patience: float = 120,
+        note: Callable[[str], None] = ignore,
+        ca_file: Name | None = None,
+    ) -> None:
+        super().__init__(server, token, patience=patience, note=note, ca_file=ca_file)
         self._unfinished = Unfinished.of(self.transport.server, token)
 
     def transcribe(
         self,
-        paths: Iterable[str | os.PathLike[str]] = (),
+        paths: Iterable[Name] = (),
         *,
         formats: Sequence[str] = ("txt", "srt"),
-        output: str | os.PathLike[str] | None = None,
+        output: Name | None = None,
         language: str = "auto",
         task: str = "transcribe",
         model: str | None = None,
@@ -47,8 +58,17 @@ class Client(Uploads):
         left unfinished, by a kill or a failing network, goes on where it was. If ids of earlier `jobs` are given, those
         are continued instead: what they await is sent from `paths`, and their transcripts are fetched in their formats.
         """
-        options = Options(tuple(formats), language, task, model, prompt)
-        place = None if output is None else Path(output)
-        run = Run(self, options, place, force, watcher or Watcher(), self._unfinished)
+        run = self._run(Options(tuple(formats), language, task, model, prompt), output, force, watcher)
         local = [Path(path) for path in paths]
-        yield from run.continued(jobs, local) if jobs else run.new(local)
+        yield from run.continued(jobs, local) if jobs else run.new(walking.find(local))
+
+    def fetch(self, jobs: Sequence[str], *, output: Name | None = None, force: bool = False) -> Generator[Result]:
+        """Fetches what transcripts of earlier jobs there are by now, as the trees that were sent, below `output`.
+
+        Yields what became of each file; a transcript that is there already is kept unless `force`.
+        """
+        yield from self._run(Options(), output, force).finished(jobs)
+
+    def _run(self, options: Options, output: Name | None, force: bool, watcher: Watcher | None = None) -> Run:
+        place = None if output is None else Path(output)
+        return Run(self, options, place, force, watcher or Watcher(), self._unfinished)

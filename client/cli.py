@@ -1,35 +1,39 @@
 """`transcribe`: sends files and folders, and brings their transcripts back."""
 
-import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from http import HTTPStatus
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 from rich.console import Console
 
-from client import report, text
-from client.api import Client
-from client.errors import Foreign, NotAuthorized, Refused, TranscribeError, Unreachable
+from client import completion, report, scripts, text
+from client.connecting import (
+    EXIT_CODES,
+    FAILED,
+    INTERRUPTED,
+    connect,
+    exit_code,
+    interruptible,
+    misused,
+    server_options,
+)
+from client.errors import TranscribeError
+from client.jobs_cli import COMMANDS, FOLDER
 from client.models import FORMATS, Result
 from client.progress import Bars, Lines
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-# How long a server that has answered before may be away, in seconds: restarts and most network troubles take less.
-PATIENCE = 120
-FAILED, USAGE, UNUSABLE, INTERRUPTED = 1, 2, 3, 130
-
-MISSING = "No {0} is given: set TRANSCRIBE_{1} or --{0}. `make serve` prints both server and token."
-
-EPILOG = """
+EPILOG = f"""
 Transcripts are written beside their sources, or as the same tree below --output. Files below a folder are told by
 their suffix (mp4, mkv, mp3, wav and many more), and hidden ones are left out; a file named itself is always sent.
-If several paths are given, the tree begins with the names of those that are folders.
+If several paths are given, the tree begins with the names of those that are folders. A path that is called like a
+command is written ./list.
 
 lectures/talk.mp3 becomes talk.txt; if there is another talk in the folder, such as talk.aac, they become talk.mp3.txt
 and talk.aac.txt, except that a talk.txt from when there was just one of them stays with that one.
@@ -41,14 +45,33 @@ has arrived is not sent again, not even the parts of a large file. (Files or opt
 
 Ctrl-C leaves the job at the server and prints the command that comes back to it; a second Ctrl-C ends at once.
 
-\b
-Exit codes:
-  0    all is well
-  1    some file has no transcript, or nothing was found
-  2    the command or an option is wrong
-  3    the server can't be reached, or refuses the token
-  130  ended by Ctrl-C
-"""
+{EXIT_CODES.format("some file has no transcript, or nothing was found")}"""
+
+
+class Sending(click.Command):
+    """The command that needs no name. Its help names the others."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(context, formatter)
+        main.format_commands(context, formatter)
+
+
+class Transcribe(click.Group):
+    """Commands, and what is done where none of them is the first word."""
+
+    def __init__(self, sending: click.Command, commands: Sequence[click.Command]) -> None:
+        super().__init__(commands=commands, context_settings=SETTINGS)
+        self._sending = sending
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in self.commands:
+            return super().make_context(info_name, args, parent, **extra)
+        return self._sending.make_context(info_name, args, parent, **extra)
+
+    def invoke(self, context: click.Context) -> Any:
+        return super().invoke(context) if context.command is self else context.command.invoke(context)
 
 
 def _formats(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -59,24 +82,44 @@ def _formats(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tu
     return formats
 
 
-@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
+def _paths(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files; and commands, where the first word is to be completed."""
+    files = [CompletionItem(incomplete, type="file")]
+    if any(context.get_parameter_source(name) == ParameterSource.COMMANDLINE for name in context.params):
+        return files
+    names = [(name, command) for name, command in main.commands.items() if name.startswith(incomplete)]
+    return files + [CompletionItem(name, help=command.get_short_help_str()) for name, command in names]
+
+
+@click.command(cls=Sending, epilog=EPILOG, context_settings=SETTINGS)
+@click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(exists=True, path_type=Path),
+    shell_complete=_paths)  # fmt: skip
 @click.option("-o", "--output", type=FOLDER, metavar="DIR", help="Folder for the transcripts.")
 @click.option("-f", "--format", "formats", multiple=True, default=["txt,srt"], show_default=True, metavar="LIST",
-    callback=_formats,
+    callback=_formats, shell_complete=completion.formats,
     help=f"Formats of the transcripts, of {', '.join(FORMATS)}.")  # fmt: skip
-@click.option("--language", default="auto", show_default=True, metavar="CODE", help="Language spoken, such as en.")
+@click.option("--language", default="auto", show_default=True, metavar="CODE", shell_complete=completion.languages,
+    help="Language spoken, such as en.")  # fmt: skip
 @click.option("--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True,
     help="Translate is into English.")  # fmt: skip
-@click.option("--model", metavar="NAME", help="Model; else the server's default.")
+@click.option("--model", metavar="NAME", shell_complete=completion.models, help="Model; else the server's default.")
 @click.option("--prompt", default="", metavar="TEXT", help="Names and terms that occur, to have them spelled right.")
-@click.option("--force", is_flag=True, help="Transcribe again, and overwrite transcripts that are there.")
-@click.option("--server", envvar="TRANSCRIBE_SERVER", metavar="URL", show_envvar=True, help="The server's address.")
-@click.option("--token", envvar="TRANSCRIBE_TOKEN", metavar="TOKEN", show_envvar=True, help="Token for the server.")
-@click.option("--job", "jobs", multiple=True, metavar="ID", help="Come back to a job; PATHs send what it still awaits.")
+@click.option("--force/--skip-existing", default=False,
+    help="Transcribe again, and overwrite transcripts that are there; else they are kept.")  # fmt: skip
+@click.option("--job", "jobs", multiple=True, metavar="ID", shell_complete=completion.job_ids,
+    help="Come back to a job; PATHs send what it still awaits.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each file, and nothing else.")
+@server_options
 @click.pass_context
-def main(
-    context: click.Context, /, paths: tuple[Path, ...], server: str | None, token: str | None, **given: Any
+def transcribe(
+    context: click.Context,
+    /,
+    paths: tuple[Path, ...],
+    server: str | None,
+    token: str | None,
+    ca_file: Path | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Transcribe audio and video: files, and all that is in folders.
 
@@ -84,71 +127,38 @@ def main(
     transcribe lectures                      lectures/week1/intro.mp4 -> lectures/week1/intro.txt and .srt
     transcribe lectures -o text -f vtt       lectures/week1/intro.mp4 -> text/week1/intro.vtt
     transcribe --job ID -o text              fetch what was begun earlier, from anywhere
+    transcribe status ID                     a command, of those below
     """
     if not paths and not given["jobs"]:
-        raise _misused("Name files or folders to transcribe, or a job to come back to (--job ID).")
-    if not server or not token:
-        missing = "token" if server else "server"
-        raise _misused(MISSING.format(missing, missing.upper()))
+        raise misused("Name files or folders to transcribe, or a job to come back to (--job ID).")
     messages = Console(stderr=True)
     progress = (Bars if messages.is_interactive else Lines)(messages)
-    try:
-        client = Client(server, token, patience=PATIENCE, note=progress.note)
-    except TranscribeError as error:
-        raise _misused(str(error)) from None
+    client = connect(server, token, ca_file, progress.note)
     began = time.monotonic()
     results: list[Result] = []
     try:
         incoming = client.transcribe(paths, watcher=progress, **given)
-        with _interruptible(messages), progress, client, closing(incoming):
-            results.extend(incoming)
+        with interruptible(messages), progress, client, closing(incoming):
+            for result in incoming:
+                results.append(result)
+                if as_json:
+                    scripts.say(scripts.result(result))
     except KeyboardInterrupt:
         ended, code, unfinished = report.interrupted(progress), INTERRUPTED, progress.ids
     except TranscribeError as error:
-        ended, code, unfinished = report.broken_off(error), _code(error), progress.ids
+        ended, code, unfinished = report.broken_off(error), exit_code(error), progress.ids
     else:
         ended, unfinished = [] if results else report.nothing(progress, paths), ()
         code = FAILED if not results or any(result.error for result in results) else 0
-    report.done(Console(), results, given["output"], time.monotonic() - began)
-    report.failed(messages, results)
+    if not as_json:
+        report.done(Console(), results, given["output"], time.monotonic() - began)
+        report.failed(messages, results)
     text.say(messages, *ended)
     report.unfinished(messages, unfinished, context)
     context.exit(code)
 
 
-def _misused(message: str) -> click.UsageError:
-    console = Console(stderr=True)
-    prefix = "Error: "  # which click will put before it
-    lines = text.wrapped(prefix + message, console.width) if console.is_terminal else [prefix + message]
-    return click.UsageError("\n".join(lines).removeprefix(prefix))
-
-
-def _code(error: TranscribeError) -> int:
-    if isinstance(error, Refused):
-        return USAGE if error.status < HTTPStatus.INTERNAL_SERVER_ERROR else UNUSABLE
-    return UNUSABLE if isinstance(error, Foreign | NotAuthorized | Unreachable) else FAILED
-
-
-@contextmanager
-def _interruptible(console: Console) -> Iterator[None]:
-    """Lets a first Ctrl-C raise KeyboardInterrupt, and a second end the program on the spot."""
-
-    def end(*_: object) -> NoReturn:
-        console.show_cursor(True)
-        os._exit(INTERRUPTED)
-
-    def interrupt(*_: object) -> NoReturn:
-        signal.signal(signal.SIGINT, end)
-        raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
+main = Transcribe(transcribe, COMMANDS)
 
 if __name__ == "__main__":
     main(prog_name="transcribe")

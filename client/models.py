@@ -111,7 +111,7 @@ class File:
 
     @property
     def final(self) -> bool:
-        return self.state in ("succeeded", "failed")
+        return self.state in ("succeeded", "failed", "cancelled")
 
     @property
     def awaited(self) -> bool:
@@ -119,41 +119,86 @@ class File:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job as it was when the server was asked, with all its files."""
+class Summary:
+    """A job as it was when the server was asked, without its files. `created_at` is ISO 8601, in UTC."""
 
     id: str
+    title: str
     state: str
     error: str | None
+    created_at: str
     formats: tuple[str, ...]
+    labels: Mapping[str, str]
     size: int
+    files_total: int
+    files_by_state: Mapping[str, int]
     audio_seconds: float
     percent: float
     seconds_left: float | None
-    files: tuple[File, ...]
+    dollars: float
 
     @classmethod
-    def parse(cls, data: Mapping[str, Any]) -> "Job":
-        return cls(
+    def parse(cls, data: Mapping[str, Any]) -> "Summary":
+        return Summary(
             id=data["id"],
+            title=data["title"],
             state=data["state"],
             error=data["error"],
+            created_at=data["created_at"],
             formats=tuple(data["options"]["formats"]),
+            labels=data["labels"],
             size=data["size"],
+            files_total=data["files_total"],
+            files_by_state=data["files_by_state"],
             audio_seconds=data["audio_seconds"],
             percent=data["percent"],
             seconds_left=data["seconds_left"],
-            files=tuple(map(File.parse, data["files"])),
+            dollars=data["dollars"],
         )
 
     @property
     def final(self) -> bool:
         return self.state in ("succeeded", "partial", "failed", "cancelled")
 
+
+@dataclass(frozen=True)
+class Job(Summary):
+    """A job with all its files."""
+
+    files: tuple[File, ...]
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> "Job":
+        return cls(**vars(Summary.parse(data)), files=tuple(map(File.parse, data["files"])))
+
     @property
     def awaited(self) -> list[File]:
         """The files that have not arrived."""
         return [file for file in self.files if file.awaited]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job would take: seconds of sound, seconds until it is done, work, money.
+
+    All but the first are `None` for a model whose speed the server does not know.
+    """
+
+    audio_seconds: float
+    seconds: float | None
+    processor_seconds: float | None
+    gigabyte_seconds: float | None
+    dollars: float | None
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> "Estimate":
+        return cls(
+            audio_seconds=data["audio_seconds"],
+            seconds=data["seconds"],
+            processor_seconds=data["processor_seconds"],
+            gigabyte_seconds=data["gigabyte_seconds"],
+            dollars=data["dollars"],
+        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -10,21 +11,23 @@ from rich.console import Console
 
 from client import text
 from client.errors import Refused, TranscribeError
-from client.models import Result
+from client.models import File, Result, Summary
 from client.progress import Progress
 
 MOST_LISTED = 12
 SHORT_SECONDS = 300
 
 
-def done(console: Console, results: Sequence[Result], output: Path | None, seconds: float) -> None:
+def done(
+    console: Console, results: Sequence[Result], output: Path | None, seconds: float, verb: str = "Transcribed"
+) -> None:
     """Says where the transcripts are and, of a single short file, what it says."""
     results = sorted(results, key=_order)
     fresh = [result for result in results if not result.error and not result.skipped]
     skipped = [result for result in results if result.skipped]
     if fresh:
         paths = [path for result in fresh for path in result.transcripts.values()]
-        head = f"Transcribed {text.count(len(fresh), 'file')} in {text.duration(seconds)}"
+        head = f"{verb} {text.count(len(fresh), 'file')} in {text.duration(seconds)}"
         if len(paths) <= MOST_LISTED:
             text.say(console, f"{head}:")
             text.verbatim(console, *(f"  {text.path(path)}" for path in paths))
@@ -56,6 +59,38 @@ def failed(console: Console, results: Sequence[Result]) -> None:
 def _order(result: Result) -> tuple[Path, Path]:
     """Folder by folder."""
     return result.path.parent, result.path
+
+
+def table(console: Console, jobs: Sequence[Summary]) -> None:
+    """A line for each job."""
+    rows = [("JOB", "CREATED", "STATE", "DONE", "FILES", "TITLE")]
+    for job in jobs:
+        created = datetime.fromisoformat(job.created_at).astimezone().strftime("%Y-%m-%d %H:%M")
+        state = job.state.replace("_", " ")
+        rows.append(
+            (job.id, created, state, f"{int(job.percent)} %", f"{job.files_total:,}", text.printable(job.title))
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for *cells, title in rows:
+        text.verbatim(console, "  ".join([*map(str.ljust, cells, widths), title]))
+
+
+def status(console: Console, job: Summary, failed: Sequence[File]) -> None:
+    """How a job is, in a few lines, and which of its files failed."""
+    state = job.state.replace("_", " ")
+    if not job.final and job.percent:
+        state += f", {int(job.percent)} %"
+    if job.seconds_left:
+        state += f", about {text.duration(job.seconds_left)} left"
+    counts = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in job.files_by_state.items())
+    text.say(console, f"{job.id}: {text.printable(job.title)}")
+    text.say(console, f"  {state}; {text.count(job.files_total, 'file')}, {text.size(job.size)}: {counts}")
+    if job.error:
+        text.say(console, f"  {text.printable(job.error)}")
+    for file in failed[:MOST_LISTED]:
+        text.say(console, f"  {text.printable(file.path)}: {text.printable(file.error)}")
+    if len(failed) > MOST_LISTED:
+        text.say(console, f"  and {text.count(len(failed) - MOST_LISTED, 'other failed file')} (--json lists all)")
 
 
 def nothing(progress: Progress, paths: Sequence[Path]) -> list[str]:
@@ -110,7 +145,7 @@ def _command(context: click.Context, ids: Iterable[str]) -> str:
         elif name == "paths":
             paths = [str(path) for path in context.params[name]]
         elif isinstance(parameter, click.Option) and parameter.is_flag:
-            words.append(parameter.opts[-1])
+            words.append((parameter.opts if value else parameter.secondary_opts)[-1])
         else:
             words += [parameter.opts[-1], _quoted(",".join(value) if isinstance(value, tuple) else str(value))]
     separator = ["--"] if any(path.startswith("-") for path in paths) else []

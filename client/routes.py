@@ -1,11 +1,14 @@
 """The ways to servers: directly, or through the proxy that the environment names."""
 
 import ipaddress
+import os
+import ssl
 import threading
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from client import text
 from client.errors import TranscribeError
 
 UNUSABLE = (
@@ -16,11 +19,11 @@ UNUSABLE = (
 class Routes(httpx.BaseTransport):
     """Sends each request on its way; safe to use from several threads at once.
 
-    Raises TranscribeError where the environment names a proxy of a kind that is not known.
+    Raises TranscribeError where the environment names a proxy of a kind that is not known, or `ca_file` can't be used.
     """
 
-    def __init__(self) -> None:
-        self._tls = httpx.create_ssl_context()
+    def __init__(self, ca_file: str | os.PathLike[str] | None = None) -> None:
+        self._tls = _trust(ca_file)
         self._lock = threading.Lock()
         self._ways: dict[str | None, httpx.HTTPTransport] = {}
 
@@ -40,6 +43,24 @@ class Routes(httpx.BaseTransport):
                 except (ValueError, ImportError, httpx.InvalidURL):
                     raise TranscribeError(UNUSABLE.format(url.scheme, f"{url.scheme}_proxy or all_proxy")) from None
             return self._ways[address]
+
+
+def _trust(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    """Trust in the usual authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR, and in the certificates of `ca_file`.
+
+    It is added, since signed URLs lead to hosts of others, such as S3.
+    """
+    context = httpx.create_ssl_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except ssl.SSLError:
+            raise TranscribeError(f"There is no certificate (PEM) in {text.printable(ca_file)}.") from None
+        except OSError as error:
+            raise TranscribeError(f"{text.printable(ca_file)} can't be read: {text.reason(error)}.") from None
+        # So that a server's own certificate can be named, without the authority that signed it.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def proxy(url: httpx.URL) -> str | None:

@@ -14,6 +14,7 @@ from client.errors import Refused, SourceLost, Stopped, TranscribeError
 from client.models import AWAITING, File, Job, Options, Result, Source
 from client.unfinished import Unfinished
 from client.uploading import Uploads
+from client.walking import Found
 from client.watching import Watcher
 from client.workers import Workers
 
@@ -58,9 +59,8 @@ class Run:
         self._stuck: list[str] = []
         self._unfetched: set[str] = set()
 
-    def new(self, paths: Sequence[Path]) -> Iterator[Result]:
-        """Transcribes what is found at `paths`, in jobs that an earlier run left unfinished and in new ones."""
-        found = walking.find(paths)
+    def new(self, found: Found) -> Iterator[Result]:
+        """Transcribes what was found, in jobs that an earlier run left unfinished and in new ones."""
         yield from found.unreadable
         self._place({}, found.sources)
         resumed = self._resume(found.sources)
@@ -68,11 +68,11 @@ class Run:
         for source in found.sources:
             if source in resumed:
                 continue
-            transcripts = self._transcripts(source.path, self._options.formats)
-            if not self._force and all(map(os.path.exists, transcripts.values())):
-                yield Result(source.local, transcripts=transcripts, skipped=True)
-            else:
+            skipped = self._skipped(source.local, source.path, self._options.formats)
+            if skipped is None:
                 todo.append(source)
+            else:
+                yield skipped
         wanted = [*resumed, *todo]
         self._watcher.found(len(wanted), _size(wanted), len(found.unreadable), found.ignored)
         if resumed:
@@ -107,7 +107,31 @@ class Run:
 
     def continued(self, ids: Sequence[str], paths: Sequence[Path]) -> Iterator[Result]:
         """Sends what earlier jobs still await from `paths`, and fetches their transcripts."""
+        self._take_up([self._calls.job(id) for id in ids], paths)
+        self._watcher.created(list(self._parts))
+        yield from self._send(list(self._parts))
+        yield from self._fetch()
+        if self._stuck:
+            raise TranscribeError("\n".join(self._stuck))
+
+    def finished(self, ids: Sequence[str]) -> Iterator[Result]:
+        """Fetches what transcripts of earlier jobs there are by now."""
         jobs = [self._calls.job(id) for id in ids]
+        self._take_up(jobs, ())
+        going: list[Future[Result]] = []
+        with Workers(AT_ONCE) as workers:
+            for job in jobs:
+                for file in job.files:
+                    done = file.state == "succeeded"
+                    skipped = self._skipped(Path(file.path), file.path, job.formats) if done else None
+                    if skipped is None:
+                        going.append(workers.submit(self._finish, job, file))
+                    else:
+                        yield skipped
+            yield from (future.result() for future in as_completed(going))
+
+    def _take_up(self, jobs: Sequence[Job], paths: Sequence[Path]) -> None:
+        """Makes earlier jobs those of this run, with the sources of theirs that are found at `paths`."""
         found = walking.find(paths)
         here = {source.path: source for source in found.sources}
         folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else Path()
@@ -116,11 +140,13 @@ class Run:
         for job in jobs:
             sources = {file.n: here[file.path] for file in job.files if _is_here(file, here)}
             self._parts[job.id] = Part(job, sources)
-        self._watcher.created(list(self._parts))
-        yield from self._send(list(self._parts))
-        yield from self._fetch()
-        if self._stuck:
-            raise TranscribeError("\n".join(self._stuck))
+
+    def _skipped(self, local: Path, path: str, formats: Iterable[str]) -> Result | None:
+        """What to say of a file whose transcripts are all there and shall be kept; else `None`."""
+        transcripts = self._transcripts(path, formats)
+        if self._force or not all(map(os.path.exists, transcripts.values())):
+            return None
+        return Result(local, transcripts=transcripts, skipped=True)
 
     def _place(self, elsewhere: Mapping[str, Path], sources: Sequence[Source]) -> None:
         """Decides where the transcripts go, of files here and of files known from their job alone."""
@@ -233,7 +259,9 @@ class Run:
     def _finish(self, job: Job, file: File) -> Result:
         path = self._parts[job.id].path(file)
         if file.state != "succeeded":
-            return Result(path, file.error or job.error or f"It was not transcribed: the job is {job.state}.")
+            state = job.state.replace("_", " ")
+            how = "was not transcribed" if job.final else "is not transcribed yet"
+            return Result(path, file.error or job.error or f"It {how}: the job is {state}.")
         transcripts = self._transcripts(file.path, job.formats)
         for format, target in transcripts.items():
             try:

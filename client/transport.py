@@ -1,6 +1,8 @@
 """HTTP to one server: with the token to its API, without it to the presigned URLs that it hands out."""
 
 import json
+import math
+import os
 import random
 import socket
 import ssl
@@ -49,13 +51,20 @@ class Transport:
     """Safe to use from several threads at once.
 
     A server that has answered before is asked again for `patience` seconds when it can't be reached; one that never
-    has is given up at once. `note` is told when that waiting begins and ends.
+    has is given up at once, unless `patience` is endless. `note` is told when that waiting begins and ends.
     """
 
-    def __init__(self, server: str, token: str, patience: float, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        server: str,
+        token: str,
+        patience: float,
+        note: Callable[[str], None],
+        ca_file: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.server = _address(server)
         self.patience = patience
-        routes = Routes()
+        routes = Routes(ca_file)
         routes.way(httpx.URL(self.server))
         self._api = httpx.Client(
             headers={"Authorization": f"Bearer {_header(token)}"}, timeout=TIMEOUT, transport=routes
@@ -63,7 +72,7 @@ class Transport:
         self._plain = httpx.Client(timeout=TIMEOUT, transport=routes)
         self._note = note
         self._lock = threading.Lock()
-        self._known = False
+        self._known = patience == math.inf
         self._troubles: dict[str, str] = {}
 
     def close(self) -> None:
@@ -76,24 +85,23 @@ class Transport:
         path: str,
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         stop: threading.Event | None = None,
-        repeatable: bool = False,
     ) -> httpx.Response:
-        """Calls the API; a request with a `body` creates something and so is never sent twice, unless `repeatable`."""
-        once = body is not None and not repeatable
+        """Calls the API. While there is no usable answer the same request is sent again, so it must bear that."""
         retries = Retries(self.patience, stop)
-        request = self._api.build_request(method, self.server + path, json=body, params=query)
+        request = self._api.build_request(method, self.server + path, json=body, params=query, headers=headers)
         while True:
             try:
                 response = self._api.send(request)
                 self._raise_if_temporary(response)
             except httpx.TransportError as error:
                 trouble = Unreachable(_diagnosis(error, httpx.URL(self.server)))
-                if not self._known or (once and not isinstance(error, httpx.ConnectError)):
+                if not self._known:
                     raise trouble from None
             except Unreachable as error:
                 trouble = error
-                if response.status_code not in BUSY and (not self._known or once):
+                if response.status_code not in BUSY and not self._known:
                     raise
             else:
                 self._answered(API)
@@ -107,7 +115,8 @@ class Transport:
             news = message not in self._troubles.values()
             self._troubles[part] = message
         if news:
-            self._note(f"{message} Trying again for {self.patience:.0f} seconds.")
+            until = "until it works" if self.patience == math.inf else f"for {self.patience:.0f} seconds"
+            self._note(f"{message} Trying again {until}.")
         retries.wait(error)
 
     def send(self, method: str, url: str, headers: httpx.Headers, content: Iterable[bytes]) -> httpx.Response:
@@ -234,7 +243,10 @@ def _cause(error: httpx.TransportError, server: str, proxy: str | None) -> str:
         return f"The name {host} is not known (DNS). Check the address and the network."
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"The certificate of {server} is not trusted: {cause.verify_message}."
+            return (
+                f"The certificate of {server} is not trusted: {cause.verify_message}. If it is your own, name it, or "
+                "that of its authority, by --ca-file or TRANSCRIBE_CA_FILE."
+            )
         if isinstance(cause, ssl.SSLError):
             return f"No secure connection to {server} (TLS: {cause.reason or cause}). Is it http:// instead?"
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):

@@ -1,5 +1,6 @@
 """Files on their way to the server, by a single request or in parts."""
 
+import os
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -18,8 +19,16 @@ from client.transport import UPLOADS, Retries, refused_upload
 class Uploads(Calls):
     """The calls, and the uploads that the requests in their answers are for."""
 
-    def __init__(self, server: str, token: str, *, patience: float = 120, note: Callable[[str], None] = ignore) -> None:
-        super().__init__(server, token, patience=patience, note=note)
+    def __init__(
+        self,
+        server: str,
+        token: str,
+        *,
+        patience: float = 120,
+        note: Callable[[str], None] = ignore,
+        ca_file: str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__(server, token, patience=patience, note=note, ca_file=ca_file)
         self._slots = threading.Semaphore(AT_ONCE)
 
     def upload(

@@ -348,7 +348,7 @@ class TestInterrupts:
 
     def test_the_server_goes_away(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("client.transport.FEWEST_ATTEMPTS", 2)
-        monkeypatch.setattr("client.cli.PATIENCE", 0)
+        monkeypatch.setattr("client.connecting.PATIENCE", 0)
         fill("a.mp4")
         server.fault = lambda scope: HTTPStatus.BAD_GATEWAY if scope["method"] == "PUT" else None
         result = transcribe(server, "a.mp4")
@@ -474,7 +474,23 @@ def _job(state: str, percent: float, files: Sequence[str], left: float | None = 
     parts = tuple(
         File(n, f"{n}.mp4", 5, state, None, None, (), None, 1.0, 0.0, str(n), None) for n, state in enumerate(files)
     )
-    return Job("x", state, None, ("txt",), 5, 1.0, percent, left, parts)
+    return Job(
+        id="x",
+        title="x",
+        state=state,
+        error=None,
+        created_at="2026-11-26T00:00:00.000Z",
+        formats=("txt",),
+        labels={},
+        size=5,
+        files_total=len(parts),
+        files_by_state={},
+        audio_seconds=1.0,
+        percent=percent,
+        seconds_left=left,
+        dollars=0.0,
+        files=parts,
+    )
 
 
 def test_lines_are_plain_and_rare(server: Bench) -> None:
