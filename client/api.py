@@ -1,15 +1,18 @@
 """The client of a transcription service: all its calls, and what is made of them for whole folders."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from client import walking
+from client.arriving import SETTLED_SECONDS, Arrivals, Watch
 from client.calls import ignore
 from client.models import Options, Result
 from client.run import Run
 from client.unfinished import Unfinished
 from client.uploading import Uploads
+from client.walking import Found
 from client.watching import Watcher
 
 Name = str | os.PathLike[str]
@@ -61,6 +64,36 @@ class Client(Uploads):
         run = self._run(Options(tuple(formats), language, task, model, prompt), output, force, watcher)
         local = [Path(path) for path in paths]
         yield from run.continued(jobs, local) if jobs else run.new(walking.find(local))
+
+    def watch(
+        self,
+        folder: Name,
+        *,
+        formats: Sequence[str] = ("txt", "srt"),
+        output: Name | None = None,
+        language: str = "auto",
+        task: str = "transcribe",
+        model: str | None = None,
+        prompt: str = "",
+        settled: float = SETTLED_SECONDS,
+        watcher: Watcher | None = None,
+        stop: threading.Event | None = None,
+    ) -> Generator[Result]:
+        """Transcribes what comes into a folder, and is there already, until `stop` is set, as `transcribe` would.
+
+        A file is sent when it has not changed for `settled` seconds, and again if it changes later; then those of its
+        transcripts that were written here, and that nobody else has changed, are replaced. A client whose `patience` is
+        `math.inf` waits for server and network for as long as it takes. Yields what became of each file; raises what
+        waiting can't mend, such as NotAuthorized. What is going on when it ends, the same call goes on with.
+        """
+        next(self.jobs(), None)  # which tells at once whether there is such a server and it takes the token
+        options, watcher = Options(tuple(formats), language, task, model, prompt), watcher or Watcher()
+
+        def transcribe(found: Found) -> Iterator[Result]:
+            return self._run(options, output, False, watcher).new(found)
+
+        arrivals = Arrivals(Path(folder), settled)
+        yield from Watch(arrivals, transcribe, watcher.note, stop or threading.Event()).results()
 
     def fetch(self, jobs: Sequence[str], *, output: Name | None = None, force: bool = False) -> Generator[Result]:
         """Fetches what transcripts of earlier jobs there are by now, as the trees that were sent, below `output`.

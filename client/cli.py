@@ -1,7 +1,8 @@
 """`transcribe`: sends files and folders, and brings their transcripts back."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from client import completion, report, scripts, text
+from client.api import Client
+from client.arriving import SETTLED_SECONDS
 from client.connecting import (
     EXIT_CODES,
     FAILED,
@@ -25,8 +28,9 @@ from client.connecting import (
 from client.errors import TranscribeError
 from client.jobs_cli import COMMANDS, FOLDER
 from client.models import FORMATS, Result
-from client.progress import Bars, Lines
+from client.progress import Bars, Lines, Notes
 
+WATCHED = click.Path(exists=True, file_okay=False, path_type=Path)
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 EPILOG = f"""
@@ -42,6 +46,9 @@ A transcript that is there already is kept, and a file that has them all is skip
 
 After a crash, a kill or a network that was away for too long, the same command goes on where the earlier run was: what
 has arrived is not sent again, not even the parts of a large file. (Files or options that changed make a new job.)
+
+With --watch a file is sent when it has not changed for {SETTLED_SECONDS:.0f} seconds. Server and network may go away
+for as long as they like. A file that failed is sent again when it changes, or when the command is started again.
 
 Ctrl-C leaves the job at the server and prints the command that comes back to it; a second Ctrl-C ends at once.
 
@@ -108,6 +115,8 @@ def _paths(context: click.Context, _: click.Parameter, incomplete: str) -> list[
     help="Transcribe again, and overwrite transcripts that are there; else they are kept.")  # fmt: skip
 @click.option("--job", "jobs", multiple=True, metavar="ID", shell_complete=completion.job_ids,
     help="Come back to a job; PATHs send what it still awaits.")  # fmt: skip
+@click.option("--watch", type=WATCHED, metavar="FOLDER",
+    help="Transcribe what is and what comes there, until Ctrl-C.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each file, and nothing else.")
 @server_options
 @click.pass_context
@@ -118,6 +127,7 @@ def transcribe(
     server: str | None,
     token: str | None,
     ca_file: Path | None,
+    watch: Path | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -127,11 +137,18 @@ def transcribe(
     transcribe lectures                      lectures/week1/intro.mp4 -> lectures/week1/intro.txt and .srt
     transcribe lectures -o text -f vtt       lectures/week1/intro.mp4 -> text/week1/intro.vtt
     transcribe --job ID -o text              fetch what was begun earlier, from anywhere
+    transcribe --watch inbox                 what is in inbox, and whatever comes into it
     transcribe status ID                     a command, of those below
     """
+    messages = Console(stderr=True)
+    if watch is not None:
+        if paths or given.pop("jobs") or given.pop("force"):
+            raise misused("With --watch FOLDER neither other paths nor --job nor --force can be given.")
+        notes = Notes(messages)
+        with connect(server, token, ca_file, notes.note, math.inf) as client:
+            context.exit(_watch(client, watch, messages, notes, as_json, given))
     if not paths and not given["jobs"]:
         raise misused("Name files or folders to transcribe, or a job to come back to (--job ID).")
-    messages = Console(stderr=True)
     progress = (Bars if messages.is_interactive else Lines)(messages)
     client = connect(server, token, ca_file, progress.note)
     began = time.monotonic()
@@ -156,6 +173,26 @@ def transcribe(
     text.say(messages, *ended)
     report.unfinished(messages, unfinished, context)
     context.exit(code)
+
+
+def _watch(
+    client: Client, folder: Path, messages: Console, notes: Notes, as_json: bool, given: Mapping[str, Any]
+) -> int:
+    """Says what becomes of the files of a folder; returns the exit code when that has come to an end."""
+    notes.note(f"Watching {text.path(folder)}. Ctrl-C ends it; the same command goes on.")
+    try:
+        with interruptible(messages), closing(client.watch(folder, watcher=notes, **given)) as incoming:
+            for result in incoming:
+                if as_json:
+                    scripts.say(scripts.result(result))
+                else:
+                    report.arrived(Console(), messages, result)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except TranscribeError as error:
+        text.say(messages, *report.broken_off(error))
+        return exit_code(error)
+    return 0
 
 
 main = Transcribe(transcribe, COMMANDS)

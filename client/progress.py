@@ -39,11 +39,24 @@ class Row:
     info: str
 
 
-class Progress(Watcher):
-    """What is known of a run; a context manager, which shows it while it lasts."""
+class Notes(Watcher):
+    """Says what should be known, and what is sent: for runs without an end, several at once."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+
+    def sending(self, files: int, size: int) -> None:
+        self.note(f"Sending {text.count(files, 'file')}, {text.size(size)}.")
+
+    def note(self, message: str) -> None:
+        text.say(self._console, text.printable(message))
+
+
+class Progress(Notes):
+    """What is known of a run; a context manager, which shows it while it lasts."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self._lock = threading.RLock()
         self._files = self._size = 0
         self._files_arrived = self._size_arrived = 0
@@ -97,9 +110,6 @@ class Progress(Watcher):
     def transcribing(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs
         self._changed()
-
-    def note(self, message: str) -> None:
-        text.say(self._console, text.printable(message))
 
     def _changed(self) -> None:
         """What is shown is out of date."""

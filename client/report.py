@@ -56,6 +56,16 @@ def failed(console: Console, results: Sequence[Result]) -> None:
     text.say(console, *(f"  {path}: {error}" for path, error in errors))
 
 
+def arrived(console: Console, messages: Console, result: Result) -> None:
+    """Says what became of a file that came into a watched folder."""
+    if result.error:
+        text.say(messages, f"{text.path(result.path)}: {text.printable(result.error)}")
+    elif not result.skipped:
+        text.verbatim(console, f"{text.path(result.path)}: {', '.join(map(text.path, result.transcripts.values()))}")
+    for warning in result.warnings:
+        text.say(console, f"Note on {text.path(result.path)}: {text.printable(warning)}")
+
+
 def _order(result: Result) -> tuple[Path, Path]:
     """Folder by folder."""
     return result.path.parent, result.path
