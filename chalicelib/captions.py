@@ -31,6 +31,8 @@ AFTER_WORD = 6.0
 BEFORE_PHRASE = 4.0
 AFTER_SHORT_WORD = 9.0
 SHORT_WORD = 3
+# More than anything but a line that is too long: a name is never shown without what is said.
+AFTER_LABEL = 60.0
 # What a caption costs, what it costs to go on in it after a sentence, and for each second of pause in it.
 CAPTION = 3.0
 SENTENCE_WITHIN = 6.0
@@ -48,17 +50,18 @@ ZERO_WIDTH_JOINER = "\u200d"
 
 
 class Caption(NamedTuple):
-    """One or two `lines`, shown from `start` to `end` (seconds, in whole milliseconds, `start` < `end`)."""
+    """One or two `lines` of one speaker, shown from `start` to `end` (seconds, in whole milliseconds)."""
 
     start: float
     end: float
     lines: list[str]
+    speaker: str | None = None
 
 
 class Piece(NamedTuple):
     """Text that is never cut, mostly a word; `space` says whether a space goes before it.
 
-    `final`: a sentence or segment ends with it.
+    `final`: a sentence or segment ends with it. `label`: it is the name of the speaker of what follows.
     """
 
     start: float
@@ -66,17 +69,21 @@ class Piece(NamedTuple):
     text: str
     space: bool
     final: bool = False
+    speaker: str | None = None
+    label: bool = False
 
 
-def captions(segments: Sequence[Segment]) -> list[Caption]:
+def captions(segments: Sequence[Segment], labelled: bool = False) -> list[Caption]:
     """Captions of at most two lines of 42 columns, in order of time, none of which overlaps the next.
 
     Each starts with its first word and ends with its last, or a little later where there is time: to be shown for 5/6
     of a second, or to be read at 20 columns a second (then at most 0.2 s later). A caption ends at every pause of a
-    second, at half of that after a sentence, and otherwise preferably after sentences, then clauses, then words. Words
-    are cut only if they are longer than a line.
+    second, at half of that after a sentence, with a speaker, and otherwise preferably after sentences, then clauses,
+    then words. Words are cut only if they are longer than a line. If `labelled`, what a speaker says after another one
+    begins with the name.
     """
-    chosen = [caption for run in runs(pieces(tidied(segments))) for caption in split(run)]
+    row = pieces(tidied(segments))
+    chosen = [caption for run in runs(list(named(row)) if labelled else row) for caption in split(run)]
     return list(timed(chosen))
 
 
@@ -90,8 +97,20 @@ def pieces(segments: Sequence[Segment]) -> list[Piece]:
         inside = [first, *inside[1:]]
         following = [piece.text for piece in inside[1:]]
         for piece, after in zip(inside, [*following, ""], strict=True):
-            row.append(piece._replace(final=after == "" or ends_sentence(piece.text, after)))
+            final = after == "" or ends_sentence(piece.text, after)
+            row.append(piece._replace(final=final, speaker=segment.speaker))
     return row
+
+
+def named(row: Sequence[Piece]) -> Iterator[Piece]:
+    """The pieces with the name of each speaker before the first that follows another's."""
+    before = None
+    for piece in row:
+        if piece.speaker not in (None, before):
+            yield Piece(piece.start, piece.start, f"{piece.speaker}:", False, speaker=piece.speaker, label=True)
+            piece = piece._replace(space=True)
+        before = piece.speaker
+        yield piece
 
 
 def words(segment: Segment) -> Iterator[Piece]:
@@ -160,7 +179,8 @@ def runs(row: Sequence[Piece]) -> Iterator[list[Piece]]:
     """The pieces between pauses that always end a caption."""
     run: list[Piece] = []
     for piece in row:
-        if run and piece.start - run[-1].end >= (SENTENCE_PAUSE if run[-1].final else PAUSE):
+        pause = piece.start - run[-1].end if run else 0.0
+        if run and (piece.speaker != run[-1].speaker or pause >= (SENTENCE_PAUSE if run[-1].final else PAUSE)):
             yield run
             run = []
         run.append(piece)
@@ -181,7 +201,7 @@ def split(run: list[Piece]) -> list[list[Piece]]:
     origin = [0] * (len(run) + 1)
     for start in range(len(run)):
         for end in range(start + 1, ruler.two_lines(start) + 1):
-            if end > start + 1 and run[end - 1].end - run[start].start > LONGEST:
+            if end > start + 1 + run[start].label and run[end - 1].end - run[start].start > LONGEST:
                 break
             following = run[end].start if end < len(run) else float("inf")
             cost = least[start] + breaks[end - 1] + inside[end - 1] - inside[start]
@@ -195,6 +215,8 @@ def split(run: list[Piece]) -> list[list[Piece]]:
 
 
 def break_cost(piece: Piece, following: Piece) -> float:
+    if piece.label:
+        return AFTER_LABEL
     if piece.final:
         return 0.0
     if ends_clause(piece.text):
@@ -259,10 +281,12 @@ def timed(chosen: Sequence[list[Piece]]) -> Iterator[Caption]:
         start = max(earliest, round(group[0].start, 3))
         reading = start + sum(map(width, lines)) / COLUMNS_PER_SECOND
         end = max(group[-1].end, start + SHORTEST, min(reading, group[-1].end + LINGER))
-        end = min(end, following, start + LONGEST)
+        # What is said at the same time as something else is shown before it.
+        spoken = max(following, min(group[-1].end, start + SHORTEST))
+        end = min(end, spoken, start + LONGEST)
         # Words that start within the same millisecond still need a time to be shown.
         earliest = max(round(end, 3), round(start + 0.001, 3))
-        yield Caption(start, earliest, lines)
+        yield Caption(start, earliest, lines, group[0].speaker)
 
 
 def layout(group: Sequence[Piece]) -> list[str]:

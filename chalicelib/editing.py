@@ -1,12 +1,12 @@
 """Corrected transcripts: each is kept as a version of its own, and the formats are written anew from it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import Field, FiniteFloat, ValidationError
+from pydantic import AfterValidator, Field, FiniteFloat, ValidationError
 
 from chalicelib import ids, keys
 from chalicelib.errors import conflict, not_found
@@ -14,33 +14,39 @@ from chalicelib.formats import store
 from chalicelib.jobs import Job, MediaFile, Request
 from chalicelib.ports import ObjectMissing
 from chalicelib.service import Service
+from chalicelib.speakers import known_as
 from chalicelib.transcript import Segment, Transcript, Word
 from chalicelib.validation import field_error, not_valid, wrong_fields
 from chalicelib.wording import ideographic, tidied
 
 MAX_CHARACTERS = 10_000
 MAX_SEGMENTS = 500_000
+MAX_SPEAKERS = 1000
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
+Speaker = Annotated[str, AfterValidator(known_as)]
 
 
 class EditedSegment(Request):
-    """Segment number `id` of the base with what is given changed, or a new one, of which all is given."""
+    """Segment number `id` of the base with what is given changed, or a new one, of which text and times are given."""
 
     id: Annotated[int, Field(ge=0, strict=True)] | None = None
     text: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
     start: Seconds | None = None
     end: Seconds | None = None
+    speaker: Speaker | None = None
 
 
 class Edit(Request):
     """The transcript from now on: `segments` made of those of the version `base`, or all of that as it is.
 
-    `replaces` is the version that the editor saw as the current one; `base` is the same unless told.
+    `replaces` is the version that the editor saw as the current one; `base` is the same unless told. `speakers` are new
+    names of speakers in the base, by their names there.
     """
 
     replaces: str
     base: str | None = None
     segments: Annotated[list[EditedSegment], Field(max_length=MAX_SEGMENTS)] | None = None
+    speakers: Annotated[dict[str, Speaker], Field(max_length=MAX_SPEAKERS)] | None = None
 
 
 def versions(service: Service, owner: str, job_id: str, n: str) -> dict[str, Any]:
@@ -74,9 +80,10 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
     if base not in known:
         raise wrong_fields(field_error("base", "must be one of the transcript's versions"))
     transcript = _read(service, job, file, base)
+    segments = _renamed(transcript.segments, asked.speakers or {})
     if asked.segments is not None:
-        segments = _edited(transcript.segments, asked.segments)
-        transcript = transcript.model_copy(update={"segments": segments})
+        segments = _edited(segments, asked.segments)
+    transcript = transcript.model_copy(update={"segments": segments})
     version = ids.job_id(service.clock())
     service.objects.put(keys.version(job.id, file.n, version), transcript.model_dump_json().encode())
     store(service.objects, job, file, transcript)
@@ -102,6 +109,21 @@ def _read(service: Service, job: Job, file: MediaFile, version: str) -> Transcri
         return Transcript.model_validate_json(service.objects.get(keys.version(job.id, file.n, version)))
     except ObjectMissing:
         raise not_found("version") from None
+
+
+def _renamed(base: Sequence[Segment], names: Mapping[str, str]) -> list[Segment]:
+    """The segments with the speakers' new names. Raises Problem if there is no speaker of an old name."""
+    there = dict.fromkeys(segment.speaker for segment in base if segment.speaker is not None)
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise wrong_fields(
+            *(field_error("speakers", f"must name speakers of the base, not {name!r}") for name in unknown)
+        )
+    new = {name: names.get(name, name) for name in there}
+    return [
+        segment if segment.speaker is None else segment.model_copy(update={"speaker": new[segment.speaker]})
+        for segment in base
+    ]
 
 
 def _edited(base: Sequence[Segment], asked: Sequence[EditedSegment]) -> list[Segment]:
@@ -130,12 +152,14 @@ def _changed(old: Segment | None, wanted: EditedSegment) -> Segment | None:
     if old is None:
         if wanted.text is None or wanted.start is None or wanted.end is None:
             return None
-        return Segment(start=wanted.start, end=wanted.end, text=wanted.text, words=[])
+        return Segment(start=wanted.start, end=wanted.end, text=wanted.text, speaker=wanted.speaker, words=[])
     start = old.start if wanted.start is None else wanted.start
     end = old.end if wanted.end is None else wanted.end
     text = old.text if wanted.text is None else wanted.text
+    speaker = old.speaker if wanted.speaker is None else wanted.speaker
     words = moved(old, start, end)
-    return Segment(start=start, end=end, text=text, words=words if text == old.text else aligned(words, text, end))
+    words = words if text == old.text else aligned(words, text, end)
+    return Segment(start=start, end=end, text=text, speaker=speaker, words=words)
 
 
 def moved(segment: Segment, start: float, end: float) -> list[Word]:

@@ -41,31 +41,38 @@ def render(transcript: Transcript, format: Format, word_timestamps: bool = True)
 
 
 def txt(segments: Sequence[Segment]) -> str:
-    """Paragraphs, each on one line, with an empty line between them; nothing at all if nothing was said."""
-    return "\n".join(f"{joined(paragraph)}\n" for paragraph in paragraphs(segments))
+    """Paragraphs, each on one line after its speaker's name, with an empty line between them."""
+    return "\n".join(f"{label(speaker)}{joined(texts)}\n" for speaker, texts in paragraphs(segments))
 
 
-def paragraphs(segments: Sequence[Segment]) -> Iterator[list[str]]:
-    """The texts of the segments of each paragraph."""
-    paragraph: list[str] = []
-    end = 0.0
+def label(speaker: str | None) -> str:
+    return "" if speaker is None else f"{speaker}: "
+
+
+def paragraphs(segments: Sequence[Segment]) -> Iterator[tuple[str | None, list[str]]]:
+    """Who says each paragraph, and the texts of its segments."""
+    texts: list[str] = []
+    speaker, end = None, 0.0
     for segment in segments:
-        long = sum(map(len, paragraph)) >= PARAGRAPH_CHARACTERS and ends_sentence(paragraph[-1], segment.text)
-        if paragraph and (long or segment.start - end >= PARAGRAPH_PAUSE):
-            yield paragraph
-            paragraph = []
-        paragraph.append(segment.text)
-        end = segment.end
-    if paragraph:
-        yield paragraph
+        long = sum(map(len, texts)) >= PARAGRAPH_CHARACTERS and ends_sentence(texts[-1], segment.text)
+        if texts and (long or segment.start - end >= PARAGRAPH_PAUSE or segment.speaker != speaker):
+            yield speaker, texts
+            texts = []
+        texts.append(segment.text)
+        speaker, end = segment.speaker, segment.end
+    if texts:
+        yield speaker, texts
 
 
 def srt(segments: Sequence[Segment]) -> str:
-    """SubRip. It has no way to quote the `-->` of its time lines, which is therefore written as an arrow."""
+    """SubRip, with the name of each speaker before what follows another's.
+
+    It has no way to quote the `-->` of its time lines, which is therefore written as an arrow.
+    """
     cues = (
         f"{index}\n{clock(caption.start, ',')} --> {clock(caption.end, ',')}\n"
         + "".join(f"{line.replace('-->', '→')}\n" for line in caption.lines)
-        for index, caption in enumerate(captions(segments), start=1)
+        for index, caption in enumerate(captions(segments, labelled=True), start=1)
     )
     return "\n".join(cues)
 
@@ -74,16 +81,33 @@ def vtt(segments: Sequence[Segment]) -> str:
     """WebVTT (https://www.w3.org/TR/webvtt1/)."""
     cues = (
         f"\n{clock(caption.start, '.')} --> {clock(caption.end, '.')}\n"
+        + voice(caption.speaker)
         + "".join(f"{escape(line, quote=False)}\n" for line in caption.lines)
         for caption in captions(segments)
     )
     return "WEBVTT\n" + "".join(cues)
 
 
+def voice(speaker: str | None) -> str:
+    """WebVTT's tag of who says a cue."""
+    return "" if speaker is None else f"<v {escape(speaker, quote=False)}>"
+
+
 def tsv(segments: Sequence[Segment]) -> str:
-    """Start and end in whole milliseconds and the text of each segment, as OpenAI's `whisper` writes them."""
-    rows = (f"{milliseconds(segment.start)}\t{milliseconds(segment.end)}\t{segment.text}\n" for segment in segments)
-    return "start\tend\ttext\n" + "".join(rows)
+    """Start and end in whole milliseconds and the text of each segment, as OpenAI's `whisper` writes them.
+
+    If any speaker is known, there is a last column for them.
+    """
+    rows = [[str(milliseconds(segment.start)), str(milliseconds(segment.end)), segment.text] for segment in segments]
+    header = ["start", "end", "text"]
+    if names_speakers(segments):
+        header.append("speaker")
+        rows = [[*row, segment.speaker or ""] for row, segment in zip(rows, segments, strict=True)]
+    return "".join("\t".join(row) + "\n" for row in [header, *rows])
+
+
+def names_speakers(segments: Sequence[Segment]) -> bool:
+    return any(segment.speaker is not None for segment in segments)
 
 
 def as_json(transcript: Transcript, segments: Sequence[Segment], word_timestamps: bool) -> str:
@@ -94,24 +118,28 @@ def as_json(transcript: Transcript, segments: Sequence[Segment], word_timestamps
          "segments": [{"id": 0, "start": 0.32, "end": 2.1, "text": "Ask not what ...",
                        "words": [{"start": 0.32, "end": 0.6, "text": "Ask", "probability": 0.97}, ...]}, ...]}
 
-    `language_probability` is null if the language was given. `words` is left out unless `word_timestamps`.
+    `language_probability` is null if the language was given. `words` is left out unless `word_timestamps`. If any
+    speaker is known, each segment has a `speaker`, null where it is not known.
     """
     about = transcript.model_dump(exclude={"segments"})
     about["duration"] = round(transcript.duration, 3)
     if transcript.language_probability is not None:
         about["language_probability"] = round(transcript.language_probability, 3)
     about["text"] = joined([segment.text for segment in segments])
-    about["segments"] = [described(index, segment, word_timestamps) for index, segment in enumerate(segments)]
+    speakers = names_speakers(segments)
+    about["segments"] = [described(index, segment, word_timestamps, speakers) for index, segment in enumerate(segments)]
     return json.dumps(about, ensure_ascii=False) + "\n"
 
 
-def described(index: int, segment: Segment, word_timestamps: bool) -> dict[str, object]:
+def described(index: int, segment: Segment, word_timestamps: bool, speakers: bool) -> dict[str, object]:
     fields: dict[str, object] = {
         "id": index,
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
         "text": segment.text,
     }
+    if speakers:
+        fields["speaker"] = segment.speaker
     if word_timestamps:
         fields["words"] = [
             {

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from chalicelib import addresses, keys, languages
 
@@ -66,6 +66,11 @@ class Task(StrEnum):
     TRANSLATE = "translate"
 
 
+class Channels(StrEnum):
+    MIX = "mix"
+    SPLIT = "split"
+
+
 class Format(StrEnum):
     TXT = "txt"
     SRT = "srt"
@@ -108,7 +113,10 @@ class Request(BaseModel):
 
 
 class Options(Request):
-    """How to transcribe. `model` is `None` only in a request: the service then takes its default."""
+    """How to transcribe. `model` is `None` only in a request: the service then takes its default.
+
+    `diarize` tells speakers apart by their voices; `channels` that are split are transcribed each as a speaker.
+    """
 
     language: Annotated[str, AfterValidator(known_language)] = languages.AUTO
     task: Task = Task.TRANSCRIBE
@@ -116,6 +124,14 @@ class Options(Request):
     formats: Annotated[list[Format], Field(min_length=1), AfterValidator(distinct)] = list(Format)
     prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] = ""
     word_timestamps: bool = True
+    diarize: bool = False
+    channels: Channels = Channels.MIX
+
+    @model_validator(mode="after")
+    def one_way_to_tell_speakers_apart(self) -> "Options":
+        if self.diarize and self.channels == Channels.SPLIT:
+            raise ValueError("must not have both 'diarize' and 'channels': \"split\", which has a speaker a channel")
+        return self
 
 
 class NewFile(Request):

@@ -13,6 +13,7 @@ from chalicelib import idempotency, ids, keys, languages, limits, tokens, views,
 from chalicelib.access import Token
 from chalicelib.errors import conflict, not_found
 from chalicelib.jobs import (
+    Channels,
     FileError,
     FileState,
     Job,
@@ -52,7 +53,12 @@ class Service:
     counters: Counters = field(default_factory=MemoryCounters)
 
     def health(self) -> dict[str, Any]:
-        return {"status": "ok", "version": self.settings.version, "models": sorted(self.settings.models)}
+        return {
+            "status": "ok",
+            "version": self.settings.version,
+            "models": sorted(self.settings.models),
+            "diarizes": self.settings.diarizes,
+        }
 
     def authenticate(self, authorization: str | None) -> Token | None:
         """The valid token that the `Authorization` header carries, `None` if there is none."""
@@ -224,10 +230,22 @@ class Service:
         except ValidationError as error:
             raise not_valid(error) from None
         model = new.options.model or self.settings.default_model
-        errors = [*self._model_errors(new.options, model), *self.size_errors(new.files)]
+        errors = [
+            *self._model_errors(new.options, model),
+            *self._speaker_errors(new.options),
+            *self.size_errors(new.files),
+        ]
         if errors:
             raise wrong_fields(*errors)
         return new.model_copy(update={"options": new.options.model_copy(update={"model": model})})
+
+    def _speaker_errors(self, options: Options) -> list[FieldError]:
+        errors = []
+        if options.diarize and not self.settings.diarizes:
+            errors.append(field_error("options.diarize", "must be false, since this service cannot tell voices apart"))
+        if options.channels == Channels.SPLIT:
+            errors.append(field_error("options.channels", "must be 'mix': this service cannot split channels yet"))
+        return errors
 
     def _model_errors(self, options: Options, model: str) -> list[FieldError]:
         multilingual = self.settings.models.get(model)

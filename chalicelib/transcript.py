@@ -16,14 +16,21 @@ class Word(Span):
 
 
 class Segment(Span):
-    """A stretch of connected speech; `text` reads like the words joined with their spaces."""
+    """A stretch of connected speech; `text` reads like the words joined with their spaces.
+
+    `speaker` is who says it, `None` if that was not asked or is not known.
+    """
 
     text: str
+    speaker: str | None = None
     words: list[Word]
 
 
 class Transcript(BaseModel):
-    """A whole media file: times on the original media timeline, `duration` of its audio in seconds."""
+    """A whole media file: times on the original media timeline, `duration` of its audio in seconds.
+
+    Segments are in order of their starts; those of different speakers may overlap.
+    """
 
     language: str
     language_probability: float | None = None

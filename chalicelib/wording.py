@@ -29,16 +29,17 @@ def clean(text: str) -> str:
 
 
 def tidied(segments: Sequence[Segment]) -> list[Segment]:
-    """Copies with clean texts, without empty words and segments, none of which starts before the one before it ends.
+    """Copies with clean texts, without empty words and segments.
 
-    Starts are trusted more than ends: a word ends where the next one starts, if not earlier. A segment lasts from its
-    first word to its last.
+    None starts before the one before it of the same speaker ends. Starts are trusted more than ends: a word ends where
+    the next one starts, if not earlier. A segment lasts from its first word to its last.
     """
     tidy = [segment for segment in map(cleaned, segments) if segment.text]
-    timed = [part for segment in tidy for part in parts(segment)]
-    starts = list(accumulate((part.start for part in timed), max, initial=0.0))[1:]
-    for part, start, following in zip(timed, starts, [*starts, float("inf")][1:], strict=True):
-        part.start, part.end = start, max(start, min(part.end, following))
+    for speaker in dict.fromkeys(segment.speaker for segment in tidy):
+        timed = [part for segment in tidy if segment.speaker == speaker for part in parts(segment)]
+        starts = list(accumulate((part.start for part in timed), max, initial=0.0))[1:]
+        for part, start, following in zip(timed, starts, [*starts, float("inf")][1:], strict=True):
+            part.start, part.end = start, max(start, min(part.end, following))
     for segment in tidy:
         if segment.words:
             segment.start, segment.end = segment.words[0].start, segment.words[-1].end

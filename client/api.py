@@ -50,6 +50,8 @@ class Client(Uploads):
         task: str = "transcribe",
         model: str | None = None,
         prompt: str = "",
+        diarize: bool = False,
+        channels: str = "mix",
         force: bool = False,
         jobs: Sequence[str] = (),
         watcher: Watcher | None = None,
@@ -61,7 +63,8 @@ class Client(Uploads):
         left unfinished, by a kill or a failing network, goes on where it was. If ids of earlier `jobs` are given, those
         are continued instead: what they await is sent from `paths`, and their transcripts are fetched in their formats.
         """
-        run = self._run(Options(tuple(formats), language, task, model, prompt), output, force, watcher)
+        options = Options(tuple(formats), language, task, model, prompt, diarize, channels)
+        run = self._run(options, output, force, watcher)
         local = [Path(path) for path in paths]
         yield from run.continued(jobs, local) if jobs else run.new(walking.find(local))
 

@@ -111,6 +111,9 @@ def _paths(context: click.Context, _: click.Parameter, incomplete: str) -> list[
     help="Translate is into English.")  # fmt: skip
 @click.option("--model", metavar="NAME", shell_complete=completion.models, help="Model; else the server's default.")
 @click.option("--prompt", default="", metavar="TEXT", help="Names and terms that occur, to have them spelled right.")
+@click.option("--diarize", is_flag=True, help="Tell speakers apart by their voices.")
+@click.option("--channels", type=click.Choice(["mix", "split"]), default="mix", show_default=True,
+    help="Split: each channel is a speaker.")  # fmt: skip
 @click.option("--force/--skip-existing", default=False,
     help="Transcribe again, and overwrite transcripts that are there; else they are kept.")  # fmt: skip
 @click.option("--job", "jobs", multiple=True, metavar="ID", shell_complete=completion.job_ids,

@@ -18,12 +18,21 @@ class Options:
     task: str = "transcribe"
     model: str | None = None
     prompt: str = ""
+    diarize: bool = False
+    channels: str = "mix"
 
     def body(self) -> dict[str, Any]:
         """The options as the API takes them."""
         model = {} if self.model is None else {"model": self.model}
-        options = {"formats": list(self.formats), "language": self.language, "task": self.task, "prompt": self.prompt}
-        return {**options, **model}
+        return {
+            "formats": list(self.formats),
+            "language": self.language,
+            "task": self.task,
+            "prompt": self.prompt,
+            "diarize": self.diarize,
+            "channels": self.channels,
+            **model,
+        }
 
 
 @dataclass(frozen=True)

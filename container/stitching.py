@@ -35,7 +35,8 @@ def sentences(segment: Segment) -> Iterator[Segment]:
         return
     for start, end in pairwise([0, *ends, len(texts)]):
         words = segment.words[start:end]
-        yield Segment(start=words[0].start, end=words[-1].end, text="".join(texts[start:end]).strip(), words=words)
+        text = "".join(texts[start:end]).strip()
+        yield segment.model_copy(update={"start": words[0].start, "end": words[-1].end, "text": text, "words": words})
 
 
 def together(segments: Iterator[Segment]) -> Iterator[Segment]:
@@ -45,7 +46,7 @@ def together(segments: Iterator[Segment]) -> Iterator[Segment]:
         assert current
         if goes_on(current, following):
             text, words = joined([current.text, following.text]), current.words + following.words
-            current = Segment(start=current.start, end=following.end, text=text, words=words)
+            current = current.model_copy(update={"end": following.end, "text": text, "words": words})
         else:
             yield current
             current = following
@@ -55,7 +56,8 @@ def together(segments: Iterator[Segment]) -> Iterator[Segment]:
 
 def goes_on(segment: Segment, following: Segment) -> bool:
     return (
-        following.start - segment.end < RUNNING_SPEECH
+        following.speaker == segment.speaker
+        and following.start - segment.end < RUNNING_SPEECH
         and following.end - segment.start <= LONGEST
         and bool(segment.words and following.words)
         and not ends_sentence(segment.text, following.text)

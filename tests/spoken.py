@@ -7,14 +7,24 @@ from hypothesis import strategies as st
 from chalicelib.transcript import Segment, Word
 
 
-def spoken(text: str, start: float = 0.0, word_seconds: float = 0.3, space: str = " ") -> Segment:
+def spoken(
+    text: str, start: float = 0.0, word_seconds: float = 0.3, space: str = " ", speaker: str | None = None
+) -> Segment:
     """`text` spoken from `start` on without pauses, each of its words, parted by `space`, in `word_seconds`."""
     texts = text.split(space) if space else list(text)
     times = [round(start + index * word_seconds, 3) for index in range(len(texts) + 1)]
     words = [
         Word(start=times[index], end=times[index + 1], text=word, probability=0.9) for index, word in enumerate(texts)
     ]
-    return Segment(start=start, end=times[-1], text=text, words=words)
+    return Segment(start=start, end=times[-1], text=text, words=words, speaker=speaker)
+
+
+def said_by(segments: list[Segment], speakers: list[str | None]) -> list[Segment]:
+    """The segments, said by the speakers in turn."""
+    return [
+        segment.model_copy(update={"speaker": speakers[index % len(speakers)]})
+        for index, segment in enumerate(segments)
+    ]
 
 
 def in_turn(words: list[tuple[str, float, float]], size: int, space: str) -> list[Segment]:
@@ -46,10 +56,20 @@ CHINESE = st.builds(
     st.integers(1, 60),
     st.just(""),
 )
+SPEAKERS = st.sampled_from([None, "Ann", "Bartholomew Featherstonehaugh-Chol", "王小明", "R&D --> <b>"])
+CONVERSATION = st.builds(said_by, SPEECH | CHINESE, st.lists(SPEAKERS, min_size=1, max_size=4))
 # Anything that the types allow.
 ANY_TIME = st.floats(min_value=-10, max_value=1e6)
 ANY_TEXT = st.text(st.characters(), max_size=120)
 ANY_WORD = st.builds(Word, start=ANY_TIME, end=ANY_TIME, text=ANY_TEXT, probability=st.floats(0, 1))
 ANYTHING = st.lists(
-    st.builds(Segment, start=ANY_TIME, end=ANY_TIME, text=ANY_TEXT, words=st.lists(ANY_WORD, max_size=6)), max_size=6
+    st.builds(
+        Segment,
+        start=ANY_TIME,
+        end=ANY_TIME,
+        text=ANY_TEXT,
+        speaker=SPEAKERS,
+        words=st.lists(ANY_WORD, max_size=6),
+    ),
+    max_size=6,
 )

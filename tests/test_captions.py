@@ -2,12 +2,13 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.captions import Caption, captions
 from chalicelib.transcript import Segment, Word
 from chalicelib.wording import width
 from container.stitching import stitch
-from tests.spoken import ANYTHING, CHINESE, SPEECH, spoken
+from tests.spoken import ANYTHING, CHINESE, CONVERSATION, SPEECH, spoken
 
 
 def lines(segments: list[Segment]) -> list[list[str]]:
@@ -170,6 +171,32 @@ def assert_shown_properly(shown: list[Caption]) -> None:
     assert all(before.end <= after.start for before, after in pairwise(shown))
 
 
+def test_a_caption_has_one_speaker_whose_name_has_its_place_in_the_lines() -> None:
+    segments = [
+        spoken("Yes.", 0.0, speaker="Ann"),
+        spoken("No.", 0.3, speaker="Bo"),
+        spoken("And so my fellow Americans ask not what your country can do", 1.0, speaker="Bo"),
+        spoken("internationalization notwithstanding", 6.0, speaker="Bartholomew Featherstonehaugh-Chol"),
+    ]
+    assert [(caption.speaker, caption.lines) for caption in captions(segments, labelled=True)] == [
+        ("Ann", ["Ann: Yes."]),
+        ("Bo", ["Bo: No."]),
+        ("Bo", ["And so my fellow Americans", "ask not what your country can do"]),
+        (
+            "Bartholomew Featherstonehaugh-Chol",
+            ["Bartholomew Featherstonehaugh-Chol:", "internationalization notwithstanding"],
+        ),
+    ]
+
+
+def test_what_is_said_at_once_is_shown_in_turn() -> None:
+    segments = [spoken("Ask not what it can do.", speaker="Ann"), spoken("I do ask.", 0.1, speaker="Bo")]
+    assert captions(segments) == [
+        Caption(0.0, 0.833, ["Ask not what it can do."], "Ann"),
+        Caption(0.833, 1.666, ["I do ask."], "Bo"),
+    ]
+
+
 @given(SPEECH)
 def test_speech(segments: list[Segment]) -> None:
     stitched = stitch([segments])
@@ -192,6 +219,6 @@ def test_chinese(segments: list[Segment]) -> None:
     assert "".join(line for caption in shown for line in caption.lines) == "".join(part.text for part in segments)
 
 
-@given(ANYTHING)
-def test_anything(segments: list[Segment]) -> None:
-    assert_shown_properly(captions(segments))
+@given(CONVERSATION | ANYTHING, st.booleans())
+def test_anything(segments: list[Segment], labelled: bool) -> None:
+    assert_shown_properly(captions(segments, labelled))

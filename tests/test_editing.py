@@ -1,13 +1,23 @@
 """Corrected transcripts: versions, times of changed words, formats written anew."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chalicelib import editing, ids
+from chalicelib import editing, ids, keys
+from chalicelib.errors import Problem
+from chalicelib.jobs import FileState
+from chalicelib.service import Service
+from chalicelib.settings import Settings
 from chalicelib.transcript import Transcript, Word
+from local.objects import DiskObjects
+from local.records import SQLiteRecords
+from local.signing import base_url
 from tests.live import live
+from tests.spoken import spoken
 
 WORDS = [
     Word(start=index, end=index + 0.5, text=text, probability=0.4)
@@ -41,6 +51,118 @@ def test_text_of_its_own_shares_the_time() -> None:
 
 def test_the_time_of_a_version_is_in_its_id() -> None:
     assert ids.time_of(ids.job_id(1_700_000_000.123)) == 1_700_000_000.123
+
+
+class Nothing:
+    """A workflow that nobody starts."""
+
+    def start(self, execution: str) -> None: ...
+
+    def stop(self, execution: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Interview:
+    """A transcribed file with two speakers."""
+
+    service: Service
+    job: str
+
+    @classmethod
+    def at(cls, folder: Path) -> "Interview":
+        service = Service(
+            objects=DiskObjects(folder / "objects", b"secret"),
+            records=SQLiteRecords(folder / "records.sqlite"),
+            workflow=Nothing(),
+            settings=Settings(models={"tiny.en": False}, default_model="tiny.en", largest_file=1000),
+        )
+        base_url.set("http://test")
+        job = service.create_job("ann", b'{"files": [{"path": "a.mp4", "size": 1}]}')["id"]
+        (file,) = service.records.files(job, 10)
+        service.records.move_file(file, FileState.SUCCEEDED)
+        segments = [
+            spoken("Who are you?", 0.0, speaker="Speaker 1"),
+            spoken("I am the king.", 1.0, speaker="Speaker 2"),
+            spoken("Really?", 3.0, speaker="Speaker 1"),
+            spoken("Applause.", 4.0),
+        ]
+        transcript = Transcript(language="en", model="tiny.en", task="transcribe", duration=5, segments=segments)
+        service.objects.put(keys.version(job, 0, keys.ORIGINAL), transcript.model_dump_json().encode())
+        return cls(service, job)
+
+    def put(self, **body: Any) -> str:
+        """The id of the new version."""
+        made = editing.edit(self.service, "ann", self.job, "0", json.dumps(body))
+        return str(made["versions"][-1]["id"])
+
+    def refused(self, **body: Any) -> list[dict[str, str]]:
+        with pytest.raises(Problem) as problem:
+            self.put(replaces="original", **body)
+        assert problem.value.status == 422
+        return problem.value.errors
+
+    def text(self, format: str) -> str:
+        return self.service.objects.get(keys.transcript(self.job, "a", format)).decode()
+
+    def speakers(self, version: str) -> list[str | None]:
+        stored = self.service.objects.get(keys.version(self.job, 0, version))
+        return [segment.speaker for segment in Transcript.model_validate_json(stored).segments]
+
+
+def test_speakers_are_renamed_in_all_formats(tmp_path: Path) -> None:
+    interview = Interview.at(tmp_path)
+    named = interview.put(replaces="original", speakers={"Speaker 1": "Ann", "Speaker 2": "Bo <i>"})
+    assert interview.speakers(named) == ["Ann", "Bo <i>", "Ann", None]
+    assert interview.text("txt") == "Ann: Who are you?\n\nBo <i>: I am the king.\n\nAnn: Really?\n\nApplause.\n"
+    assert "\nBo <i>: I am the king.\n" in interview.text("srt")
+    assert "\n<v Bo &lt;i&gt;>I am the king.\n" in interview.text("vtt")
+    assert interview.text("tsv").splitlines()[2] == "1000\t2200\tI am the king.\tBo <i>"
+    assert json.loads(interview.text("json"))["segments"][1]["speaker"] == "Bo <i>"
+
+    swapped = interview.put(replaces=named, speakers={"Ann": "Bo <i>", "Bo <i>": "Ann"})
+    assert interview.speakers(swapped) == ["Bo <i>", "Ann", "Bo <i>", None]
+    one = interview.put(replaces=swapped, base="original", speakers={"Speaker 1": "Speaker 2"})
+    assert interview.speakers(one) == ["Speaker 2", "Speaker 2", "Speaker 2", None]
+
+
+def test_a_segment_gets_another_speaker(tmp_path: Path) -> None:
+    interview = Interview.at(tmp_path)
+    segments = [
+        {"id": 0},
+        {"id": 1, "text": "I am king.", "start": 1.1},
+        {"id": 2, "speaker": "Bo"},
+        {"id": 3, "speaker": "All"},
+        {"text": "Bravo!", "start": 4.5, "end": 5, "speaker": "Ann"},
+    ]
+    made = interview.put(replaces="original", segments=segments, speakers={"Speaker 1": "Ann"})
+    assert interview.speakers(made) == ["Ann", "Speaker 2", "Bo", "All", "Ann"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "must hold a letter or a digit"),
+        ("-->", "must hold a letter or a digit"),
+        ("A\nB", "must be on one line, without control characters, and without spaces but single ones inside"),
+        ("A\tB", "must be on one line, without control characters, and without spaces but single ones inside"),
+        (" A", "must be on one line, without control characters, and without spaces but single ones inside"),
+        ("A\u2028B", "must be on one line, without control characters, and without spaces but single ones inside"),
+        ("x" * 41, "must have no more than 40 characters (those of Chinese and the like count twice)"),
+        ("王" * 21, "must have no more than 40 characters (those of Chinese and the like count twice)"),
+        (7, "must be a string"),
+    ],
+)
+def test_names_that_would_break_a_format_are_refused(tmp_path: Path, name: Any, reason: str) -> None:
+    interview = Interview.at(tmp_path)
+    assert interview.refused(speakers={"Speaker 1": name}) == [{"field": "speakers.Speaker 1", "message": reason}]
+    refused = interview.refused(segments=[{"id": 0, "speaker": name}])
+    assert refused == [{"field": "segments[0].speaker", "message": reason}]
+
+
+def test_only_who_is_there_can_be_renamed(tmp_path: Path) -> None:
+    assert Interview.at(tmp_path).refused(speakers={"Speaker 3": "Ann"}) == [
+        {"field": "speakers", "message": "must name speakers of the base, not 'Speaker 3'"}
+    ]
 
 
 def test_a_correction_is_a_version_in_all_formats_and_can_be_reverted(

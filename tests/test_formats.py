@@ -1,7 +1,9 @@
 import json
 import subprocess
+from html import unescape
 from io import StringIO
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -13,7 +15,7 @@ from chalicelib.formats import clock, render
 from chalicelib.jobs import Format
 from chalicelib.transcript import Segment, Transcript
 from container.stitching import stitch
-from tests.spoken import ANYTHING, CHINESE, SPEECH, spoken
+from tests.spoken import ANYTHING, CHINESE, CONVERSATION, SPEECH, spoken
 
 SPOKEN = [
     spoken("Ask not what your country can do for you.", 0.5),
@@ -121,6 +123,60 @@ def test_nothing_said(format: Format, expected: str) -> None:
     assert json.loads(rendered([], Format.JSON))["segments"] == []
 
 
+INTERVIEW = [
+    spoken("Who are you?", 0.0, speaker="Ann"),
+    spoken("I am the king.", 1.0, speaker="R&D > <b>"),
+    spoken("Of all the pots and pans.", 5.0, speaker="R&D > <b>"),
+    spoken("Applause.", 7.0),
+    spoken("Thank you.", 8.0, speaker="Ann"),
+]
+
+
+@pytest.mark.parametrize(
+    ("format", "expected"),
+    [
+        (
+            Format.TXT,
+            "Ann: Who are you?\n\nR&D > <b>: I am the king.\n\nR&D > <b>: Of all the pots and pans.\n\n"
+            "Applause.\n\nAnn: Thank you.\n",
+        ),
+        (
+            Format.SRT,
+            "1\n00:00:00,000 --> 00:00:00,900\nAnn: Who are you?\n\n"
+            "2\n00:00:01,000 --> 00:00:02,250\nR&D > <b>: I am the king.\n\n"
+            "3\n00:00:05,000 --> 00:00:06,800\nOf all the pots and pans.\n\n"
+            "4\n00:00:07,000 --> 00:00:07,833\nApplause.\n\n"
+            "5\n00:00:08,000 --> 00:00:08,833\nAnn: Thank you.\n",
+        ),
+        (
+            Format.VTT,
+            "WEBVTT\n\n"
+            "00:00:00.000 --> 00:00:00.900\n<v Ann>Who are you?\n\n"
+            "00:00:01.000 --> 00:00:02.200\n<v R&amp;D &gt; &lt;b&gt;>I am the king.\n\n"
+            "00:00:05.000 --> 00:00:06.800\n<v R&amp;D &gt; &lt;b&gt;>Of all the pots and pans.\n\n"
+            "00:00:07.000 --> 00:00:07.833\nApplause.\n\n"
+            "00:00:08.000 --> 00:00:08.833\n<v Ann>Thank you.\n",
+        ),
+        (
+            Format.TSV,
+            "start\tend\ttext\tspeaker\n"
+            "0\t900\tWho are you?\tAnn\n"
+            "1000\t2200\tI am the king.\tR&D > <b>\n"
+            "5000\t6800\tOf all the pots and pans.\tR&D > <b>\n"
+            "7000\t7300\tApplause.\t\n"
+            "8000\t8600\tThank you.\tAnn\n",
+        ),
+    ],
+)
+def test_speakers_are_named(format: Format, expected: str) -> None:
+    assert rendered(INTERVIEW, format) == expected
+
+
+def test_speakers_in_json() -> None:
+    segments = json.loads(rendered(INTERVIEW, Format.JSON))["segments"]
+    assert [segment["speaker"] for segment in segments] == ["Ann", "R&D > <b>", "R&D > <b>", None, "Ann"]
+
+
 HOSTILE = "a --> b\r\n\r\n2\u2028c\td\x00\u0085e\ud800 👩\u200d👩\u200d👧 \u202bשלם\u202c"
 
 
@@ -163,10 +219,12 @@ def read(text: str, format: str) -> list[tuple[int, int, list[str]]]:
 
 def assert_readable(segments: list[Segment]) -> None:
     srt, vtt = read(rendered(segments, Format.SRT), "srt"), read(rendered(segments, Format.VTT), "vtt")
-    assert [(start, end) for start, end, _ in srt] == [(start, end) for start, end, _ in vtt]
-    assert all(start < end for start, end, _ in vtt)
-    assert all(before_end <= start for (_, before_end, _), (start, _, _) in pairwise(vtt))
-    assert all(1 <= len(lines) <= 2 for _, _, lines in [*srt, *vtt])
+    if all(segment.speaker is None for segment in segments):
+        assert [(start, end) for start, end, _ in srt] == [(start, end) for start, end, _ in vtt]
+    for cues in (srt, vtt):
+        assert all(start < end for start, end, _ in cues)
+        assert all(before_end <= start for (_, before_end, _), (start, _, _) in pairwise(cues))
+        assert all(1 <= len(lines) <= 2 for _, _, lines in cues)
 
 
 @given(SPEECH | CHINESE)
@@ -179,14 +237,37 @@ def test_an_independent_reader_takes_every_caption(segments: list[Segment]) -> N
         assert "".join(lines).replace(" ", "") == "".join(texts)
 
 
+@given(CONVERSATION)
+def test_an_independent_reader_knows_who_speaks(segments: list[Segment]) -> None:
+    """Of each cue of WebVTT, and in SubRip from the name before what follows another speaker's cue."""
+    stitched = stitch([segments])
+    assert_readable(stitched)
+    spoken_by = [
+        (segment.speaker, character)
+        for segment in stitched
+        for character in "".join(word.text for word in segment.words)
+        if segment.words
+    ]
+    cues = webvtt.from_buffer(StringIO(rendered(stitched, Format.VTT)), format="vtt", strict=True).captions
+    voices = [(unescape(cue.voice) if cue.voice else None, unescape(cue.text)) for cue in cues]
+    assert [(voice, c) for voice, text in voices for c in "".join(text.split())] == spoken_by
+    lines = [" ".join(lines) for _, _, lines in read(rendered(stitched, Format.SRT), "srt")]
+    turns = [speaker for speaker, _ in groupby(spoken_by, key=itemgetter(0))]
+    names = [f"{speaker}: ".replace("-->", "→") for speaker in turns if speaker]
+    labels = [line for line in lines if any(line.startswith(name) for name in names)]
+    assert [label.startswith(name) for label, name in zip(labels, names, strict=True)] == [True] * len(names)
+
+
 @given(ANYTHING)
 def test_anything_can_be_written_and_read(segments: list[Segment]) -> None:
     assert_readable(segments)
     texts = [segment["text"] for segment in json.loads(rendered(segments, Format.JSON))["segments"]]
     rows = [row.split("\t") for row in rendered(segments, Format.TSV).split("\n")[1:-1]]
-    assert [text for _, _, text in rows] == texts
-    assert all(0 <= int(start) <= int(end) for start, end, _ in rows)
-    paragraphs = rendered(segments, Format.TXT).split("\n")
+    assert [text for _, _, text, *_ in rows] == texts
+    assert all(0 <= int(start) <= int(end) for start, end, *_ in rows)
+    nameless = [segment.model_copy(update={"speaker": None}) for segment in segments]
+    paragraphs = rendered(nameless, Format.TXT).split("\n")
+    texts = [segment["text"] for segment in json.loads(rendered(nameless, Format.JSON))["segments"]]
     assert "".join("".join(paragraphs).split()) == "".join("".join(texts).split())
 
 

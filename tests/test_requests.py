@@ -115,11 +115,20 @@ def test_bad_bodies(service: Service, body: Any, expected: dict[str, str]) -> No
         ("formats", ["srt", "srt"], "must name each format once"),
         ("prompt", "x" * 901, "must have no more than 900 characters"),
         ("word_timestamps", "maybe", "must be true or false"),
+        ("diarize", True, "must be false, since this service cannot tell voices apart"),
+        ("diarize", "perhaps", "must be true or false"),
+        ("channels", "left", "must be 'mix' or 'split'"),
         ("beam", 5, "must be left out: there is no such field"),
     ],
 )
 def test_bad_options(service: Service, option: str, value: Any, message: str) -> None:
     assert errors(service, {"files": ONE, "options": {option: value}}) == {f"options.{option}": message}
+
+
+def test_speakers_are_told_apart_in_one_way(service: Service) -> None:
+    assert errors(service, {"files": ONE, "options": {"diarize": True, "channels": "split"}}) == {
+        "options": "must not have both 'diarize' and 'channels': \"split\", which has a speaker a channel"
+    }
 
 
 def test_a_body_that_is_not_json(service: Service) -> None:
@@ -142,6 +151,8 @@ def test_options_have_defaults_and_the_model_is_filled_in(service: Service) -> N
         "formats": ["txt", "srt", "vtt", "json", "tsv"],
         "prompt": "",
         "word_timestamps": True,
+        "diarize": False,
+        "channels": "mix",
     }
     assert created["files"][0]["upload"]["method"] == "PUT"
 

@@ -31,6 +31,19 @@ def test_a_sentence_cut_between_two_chunks_is_joined_and_every_sentence_is_a_seg
     assert [word for segment in stitched for word in segment.words] == first.words + second.words
 
 
+def test_what_is_joined_and_cut_keeps_its_speaker() -> None:
+    first, second = spoken("It works. And so", speaker="Ann"), spoken("we go.", 1.3, speaker="Ann")
+    assert [(segment.speaker, segment.text) for segment in stitch([[first], [second]])] == [
+        ("Ann", "It works."),
+        ("Ann", "And so we go."),
+    ]
+
+
+def test_speakers_may_speak_at_once() -> None:
+    first, second = spoken("we go on and on", speaker="Ann"), spoken("yes", 0.5, speaker="Bo")
+    assert stitch([[first], [second]]) == [first, second]
+
+
 def test_chinese_is_joined_without_a_space() -> None:
     first, second = spoken("今天天气", space=""), spoken("很好。我们走。", 1.2, space="")
     assert texts(stitch([[first], [second]])) == ["今天天气很好。", "我们走。"]
@@ -41,6 +54,7 @@ def test_chinese_is_joined_without_a_space() -> None:
     [
         pytest.param(spoken("and then"), spoken("we left", 1.0), id="after-a-pause"),
         pytest.param(spoken("and then we left."), spoken("The", 1.3), id="after-a-sentence"),
+        pytest.param(spoken("and then", speaker="Ann"), spoken("we left", 0.6, speaker="Bo"), id="another-speaker"),
         pytest.param(spoken("go " * 59 + "on", 0.0), spoken("go " * 59 + "on", 18.0), id="longer-than-30-seconds"),
     ],
 )
@@ -107,7 +121,9 @@ def test_every_word_is_kept_once_in_order_and_in_the_text(segments: list[Segment
 def test_times_never_run_back(segments: list[Segment]) -> None:
     stitched = stitch([segments])
     words = [word for segment in stitched for word in segment.words]
-    for spans in (stitched, words):
-        assert all(0 <= span.start <= span.end for span in spans)
-        assert all(before.end <= after.start for before, after in pairwise(spans))
+    assert all(0 <= span.start <= span.end for span in (*stitched, *words))
+    for speaker in {segment.speaker for segment in stitched}:
+        own = [segment for segment in stitched if segment.speaker == speaker]
+        for spans in (own, [word for segment in own for word in segment.words]):
+            assert all(before.end <= after.start for before, after in pairwise(spans))
     assert sum(len(segment.words) for segment in stitched) <= sum(len(segment.words) for segment in segments)
