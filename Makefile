@@ -88,6 +88,8 @@ lock: $(DEV) ## Pin the newest versions that pyproject.toml allows
 	  --no-emit-index-url --no-emit-find-links pyproject.toml requirements.txt -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --extra bench -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links -c requirements-dev.lock container/requirements.txt \
 	  -o container/requirements.lock
@@ -95,4 +97,4 @@ lock: $(DEV) ## Pin the newest versions that pyproject.toml allows
 clean: ## Remove .venv, caches and build results (never your data)
 	rm -rf .venv .cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-include deploy.mk
+include deploy.mk bench.mk
