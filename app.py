@@ -22,6 +22,7 @@ from chalice.app import (
 
 from chalicelib import (
     control,
+    description,
     editing,
     errors,
     estimates,
@@ -111,6 +112,16 @@ def web_page() -> Any:
 @route("/assets/{name}", authorizer=None)
 def web_page_asset(name: str) -> Any:
     return _asset(page.asset(name))
+
+
+@route("/openapi.json", authorizer=None)
+def api_description() -> Any:
+    return description.document(platform.service().settings, _base("/openapi.json"))
+
+
+@route("/docs", authorizer=None)
+def api_reference() -> Any:
+    return _asset(description.page(platform.service().settings, _base("/docs")))
 
 
 @route("/health", authorizer=None)
@@ -301,6 +312,11 @@ def _admit(needed: Scope) -> None:
 def _query(name: str) -> str | None:
     parameters = _request().query_params
     return parameters.get(name) if parameters else None
+
+
+def _base(path: str) -> str:
+    """What comes before the route's own path: `/api` in that stage of API Gateway."""
+    return str(_request().context["path"]).removesuffix(path)
 
 
 def _found(url: str) -> Response:

@@ -33,6 +33,13 @@ def plain_name(name: str) -> str:
     return name
 
 
+PlainName = Annotated[
+    str,
+    Field(max_length=MAX_NAME, json_schema_extra={"pattern": r"^(?!\s)[^\x00-\x1f\x7f]*(?<!\s)$"}),
+    AfterValidator(plain_name),
+]
+
+
 def distinct(scopes: list[Scope]) -> list[Scope]:
     if len(set(scopes)) < len(scopes):
         raise ValueError("must name each scope once")
@@ -40,7 +47,7 @@ def distinct(scopes: list[Scope]) -> list[Scope]:
 
 
 class Limits(Request):
-    """What a token may use; `None` is no limit. A month is one of the calendar, in UTC; `largest_file` is in bytes."""
+    """What a token may use; null is no limit. A month is one of the calendar, in UTC; `largest_file` is in bytes."""
 
     requests_per_minute: PositiveInt | None = None
     audio_hours_per_month: PositiveFloat | None = None
@@ -50,14 +57,21 @@ class Limits(Request):
 
 
 class NewToken(Request):
-    """A token to make for `owner`. `webhook` is told of the end of every job that names no other."""
+    """A token to make."""
 
-    owner: Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(plain_name)]
-    name: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(plain_name)] = ""
-    scopes: Annotated[list[Scope], Field(min_length=1), AfterValidator(distinct)] = Field(default=list(USUAL))
-    days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = None
+    owner: Annotated[PlainName, Field(min_length=1)]
+    name: PlainName = ""
+    scopes: Annotated[
+        list[Scope], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(distinct)
+    ] = Field(default=list(USUAL))
+    days: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_DAYS)] | None, Field(description="How long it is valid; null: for ever.")
+    ] = None
     limits: Limits = Limits()
-    webhook: WebhookURL | None = None
+    webhook: Annotated[
+        WebhookURL | None,
+        Field(description="An https:// URL that is told of the end of every job that names no other."),
+    ] = None
 
 
 class Token(BaseModel):

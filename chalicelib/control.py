@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chalicelib import limits, retention, views
+from chalicelib import answers, limits, retention, views
 from chalicelib.errors import conflict
 from chalicelib.jobs import UNFINISHED, FileState, JobState, MediaFile
 from chalicelib.service import Service
@@ -27,7 +27,7 @@ AS_NEW: dict[str, Any] = {
 }
 
 
-def cancel(service: Service, owner: str, job_id: str) -> dict[str, Any]:
+def cancel(service: Service, owner: str, job_id: str) -> answers.Job:
     """Stops a job for good, or until it is retried; transcripts that are finished stay. Harmless if done before."""
     job = service.find_job(owner, job_id)
     now = service.clock()
@@ -40,7 +40,7 @@ def cancel(service: Service, owner: str, job_id: str) -> dict[str, Any]:
     return views.job(cancelled or job, now)
 
 
-def retry(service: Service, owner: str, job_id: str, token_id: str | None = None) -> dict[str, Any]:
+def retry(service: Service, owner: str, job_id: str, token_id: str | None = None) -> answers.Job:
     """Has another go at what failed, or was cancelled, in a job that has ended.
 
     A file whose upload failed waits for another upload; the others need none. Should this break off, nothing is lost

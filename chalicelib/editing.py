@@ -1,14 +1,13 @@
 """Corrected transcripts: each is kept as a version of its own, and the formats are written anew from it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, FiniteFloat, ValidationError
+from pydantic import AfterValidator, Field, FiniteFloat
 
-from chalicelib import ids, keys
+from chalicelib import answers, ids, keys, views
 from chalicelib.errors import conflict, not_found
 from chalicelib.formats import store
 from chalicelib.jobs import Job, MediaFile, Request
@@ -16,7 +15,7 @@ from chalicelib.ports import ObjectMissing
 from chalicelib.service import Service
 from chalicelib.speakers import known_as
 from chalicelib.transcript import Segment, Transcript, Word
-from chalicelib.validation import field_error, not_valid, wrong_fields
+from chalicelib.validation import field_error, parsed, wrong_fields
 from chalicelib.wording import ideographic, tidied
 
 MAX_CHARACTERS = 10_000
@@ -29,7 +28,7 @@ Speaker = Annotated[str, AfterValidator(known_as)]
 class EditedSegment(Request):
     """Segment number `id` of the base with what is given changed, or a new one, of which text and times are given."""
 
-    id: Annotated[int, Field(ge=0, strict=True)] | None = None
+    id: Annotated[int, Field(ge=0)] | None = None
     text: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
     start: Seconds | None = None
     end: Seconds | None = None
@@ -49,7 +48,7 @@ class Edit(Request):
     speakers: Annotated[dict[str, Speaker], Field(max_length=MAX_SPEAKERS)] | None = None
 
 
-def versions(service: Service, owner: str, job_id: str, n: str) -> dict[str, Any]:
+def versions(service: Service, owner: str, job_id: str, n: str) -> answers.Versions:
     """The versions of a transcript, oldest first: the last is the current one."""
     job, file = service.transcribed(owner, job_id, n)
     return {"versions": [_described(id) for id in _ids(service, job, file)]}
@@ -64,13 +63,10 @@ def version_url(service: Service, owner: str, job_id: str, n: str, version: str)
     return service.objects.presign_get(keys.version(job.id, file.n, version), service.settings.url_seconds, name)
 
 
-def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -> dict[str, Any]:
+def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -> answers.Versions:
     """Makes a new version the current one and answers with the versions. Raises Problem."""
     job, file = service.transcribed(owner, job_id, n)
-    try:
-        asked = Edit.model_validate_json(body or b"{}")
-    except ValidationError as error:
-        raise not_valid(error) from None
+    asked = parsed(Edit, body)
     known = _ids(service, job, file)
     if not known:
         raise conflict("This transcript was made before transcripts could be edited. Transcribe the file again.")
@@ -97,11 +93,8 @@ def _ids(service: Service, job: Job, file: MediaFile) -> list[str]:
     return [keys.ORIGINAL, *edits] if keys.ORIGINAL in found else edits
 
 
-def _described(id: str) -> dict[str, Any]:
-    if id == keys.ORIGINAL:
-        return {"id": id, "created_at": None}
-    made = datetime.fromtimestamp(ids.time_of(id), UTC)
-    return {"id": id, "created_at": made.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+def _described(id: str) -> answers.Version:
+    return {"id": id, "created_at": None if id == keys.ORIGINAL else views.time(ids.time_of(id))}
 
 
 def _read(service: Service, job: Job, file: MediaFile, version: str) -> Transcript:

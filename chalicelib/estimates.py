@@ -2,14 +2,14 @@
 
 import math
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field
 
-from chalicelib import prices, speeds
-from chalicelib.jobs import MAX_FILES, Request, relative_path
+from chalicelib import answers, prices, speeds
+from chalicelib.jobs import MAX_FILES, RelativePath, Request
 from chalicelib.settings import Capacity, Settings
-from chalicelib.validation import field_error, not_valid, wrong_fields
+from chalicelib.validation import field_error, parsed, wrong_fields
 
 LONGEST_SECONDS = 100 * 3600
 
@@ -27,8 +27,8 @@ RATES = {
 class EstimatedFile(Request):
     """A file that is to be uploaded: its size in bytes, and its length if that is known."""
 
-    path: Annotated[str, AfterValidator(relative_path)]
-    size: Annotated[int, Field(ge=0, strict=True)]
+    path: RelativePath
+    size: Annotated[int, Field(ge=0)]
     audio_seconds: Annotated[float, Field(ge=0, le=LONGEST_SECONDS)] | None = None
 
     @property
@@ -39,30 +39,28 @@ class EstimatedFile(Request):
 
 
 class EstimateRequest(Request):
+    """The files of a job, and the model that is to transcribe them, if it is not the service's own."""
+
     files: Annotated[list[EstimatedFile], Field(min_length=1, max_length=MAX_FILES)]
     model: str | None = None
 
 
-def estimate(settings: Settings, body: str | bytes) -> dict[str, Any]:
+def estimate(settings: Settings, body: str | bytes) -> answers.Estimate:
     """Answers `POST /jobs/estimate`; time and costs are `None` for a model whose speed nobody has told."""
-    try:
-        asked = EstimateRequest.model_validate_json(body or b"{}")
-    except ValidationError as error:
-        raise not_valid(error) from None
+    asked = parsed(EstimateRequest, body)
     model = asked.model or settings.default_model
     if model not in settings.models:
         installed = ", ".join(sorted(settings.models))
         raise wrong_fields(field_error("model", f"must be one of those installed: {installed}"))
     lengths = [file.seconds for file in asked.files]
     audio, capacity, speed = sum(lengths), settings.capacity, speeds.processor_seconds(model)
-    answer: dict[str, Any] = {"audio_seconds": round(audio, 3)}
-    if speed is None:
-        answer |= {"seconds": None, "gigabyte_seconds": None, "processor_seconds": None, "dollars": None}
-    else:
-        answer |= _work(lengths, speed, capacity)
+    work: answers.Work = {"seconds": None, "gigabyte_seconds": None, "processor_seconds": None, "dollars": None}
+    if speed is not None:
+        work = _work(lengths, speed, capacity)
     guessed = sum(file.audio_seconds is None for file in asked.files)
     return {
-        **answer,
+        **work,
+        "audio_seconds": round(audio, 3),
         "assumptions": {
             "model": model,
             "speech_share": 1.0,
@@ -78,7 +76,7 @@ def estimate(settings: Settings, body: str | bytes) -> dict[str, Any]:
     }
 
 
-def _work(lengths: list[float], speed: float, capacity: Capacity) -> dict[str, float]:
+def _work(lengths: list[float], speed: float, capacity: Capacity) -> answers.Work:
     audio = sum(lengths)
     batches = max(1, math.ceil(audio / capacity.batch_seconds))
     # All files are prepared before any is recognised; the longest file, or batch, is a lower bound of each phase.

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from chalicelib import addresses, keys, languages
 
@@ -96,10 +96,28 @@ def relative_path(path: str) -> str:
     return path
 
 
+# The same as a pattern, for those who check before they send.
+NAME_PATTERN = rf"(?!\.\.?(?:/|$))[^/\\\x00-\x1f\x7f]{{1,{MAX_NAME_BYTES}}}"
+RelativePath = Annotated[
+    str,
+    AfterValidator(relative_path),
+    WithJsonSchema(
+        {"type": "string", "maxLength": MAX_PATH_BYTES, "pattern": f"^(?!.:){NAME_PATTERN}(?:/{NAME_PATTERN})*$"}
+    ),
+]
+
+
 def known_language(code: str) -> str:
     if code != languages.AUTO and code not in languages.CODES:
         raise ValueError("must be 'auto' or the code of a language that Whisper knows, such as 'en'")
     return code
+
+
+Language = Annotated[
+    str,
+    AfterValidator(known_language),
+    WithJsonSchema({"type": "string", "enum": [languages.AUTO, *sorted(languages.CODES)]}),
+]
 
 
 def distinct(formats: list[Format]) -> list[Format]:
@@ -113,19 +131,22 @@ class Request(BaseModel):
 
 
 class Options(Request):
-    """How to transcribe. `model` is `None` only in a request: the service then takes its default.
+    """How to transcribe."""
 
-    `diarize` tells speakers apart by their voices; `channels` that are split are transcribed each as a speaker.
-    """
-
-    language: Annotated[str, AfterValidator(known_language)] = languages.AUTO
+    language: Annotated[Language, Field(description="What is spoken; detected once for each file unless told.")] = (
+        languages.AUTO
+    )
     task: Task = Task.TRANSCRIBE
-    model: str | None = None
-    formats: Annotated[list[Format], Field(min_length=1), AfterValidator(distinct)] = list(Format)
-    prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] = ""
-    word_timestamps: bool = True
-    diarize: bool = False
-    channels: Channels = Channels.MIX
+    model: Annotated[str | None, Field(description="Null: the service's own.")] = None
+    formats: Annotated[
+        list[Format], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(distinct)
+    ] = list(Format)
+    prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS, description="Names and terms that occur.")] = ""
+    word_timestamps: Annotated[bool, Field(description="Whether `json` lists the words.")] = True
+    diarize: Annotated[bool, Field(description="Whether to tell speakers apart by their voices.")] = False
+    channels: Annotated[Channels, Field(description="Those that are split are transcribed each as a speaker.")] = (
+        Channels.MIX
+    )
 
     @model_validator(mode="after")
     def one_way_to_tell_speakers_apart(self) -> "Options":
@@ -137,8 +158,8 @@ class Options(Request):
 class NewFile(Request):
     """A file to upload: its path below the folder that the job is about, and its size in bytes."""
 
-    path: Annotated[str, AfterValidator(relative_path)]
-    size: Annotated[int, Field(ge=0, strict=True)]
+    path: RelativePath
+    size: Annotated[int, Field(ge=0, description="In bytes.")]
 
 
 def no_clashes(files: list[NewFile]) -> list[NewFile]:
@@ -163,6 +184,24 @@ def short_labels(labels: dict[str, str]) -> dict[str, str]:
         if len(value) > MAX_LABEL_CHARACTERS or any(ord(character) < 32 for character in value):
             raise ValueError(f"must give {name!r} a value of one line and at most {MAX_LABEL_CHARACTERS} characters")
     return labels
+
+
+Labels = Annotated[
+    dict[str, str],
+    AfterValidator(short_labels),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": MAX_LABELS,
+            "propertyNames": {"pattern": f"^{LABEL_NAME.pattern}$"},
+            "additionalProperties": {
+                "type": "string",
+                "maxLength": MAX_LABEL_CHARACTERS,
+                "pattern": r"^[^\x00-\x1f]*$",
+            },
+        }
+    ),
+]
 
 
 class NewFiles(Request):
@@ -191,18 +230,32 @@ def webhook_url(url: str) -> str:
     return url.partition("#")[0]
 
 
-WebhookURL = Annotated[str, Field(max_length=MAX_URL_CHARACTERS), AfterValidator(webhook_url)]
+WebhookURL = Annotated[
+    str,
+    Field(max_length=MAX_URL_CHARACTERS),
+    AfterValidator(webhook_url),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": MAX_URL_CHARACTERS,
+            "pattern": r"^https://([A-Za-z0-9-]+\.)+[A-Za-z]{2,}(:[1-9][0-9]{0,3})?(/[!-~]*)?$",
+        }
+    ),
+]
 
 
 class NewJob(Request):
-    """`keep_days` after its creation all of the job is deleted."""
+    """A job to make."""
 
     files: Annotated[list[NewFile], Field(min_length=1, max_length=MAX_PAGE), AfterValidator(no_clashes)]
     options: Options = Options()
-    sealed: bool = True
-    labels: Annotated[dict[str, str], AfterValidator(short_labels)] = {}
-    keep_days: Annotated[int, Field(ge=1, le=MAX_KEEP_DAYS, strict=True)] | None = None
-    webhook: WebhookURL | None = None
+    sealed: Annotated[bool, Field(description="Whether these are all files.")] = True
+    labels: Annotated[Labels, Field(description="Names with values, to find jobs by.")] = {}
+    keep_days: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_KEEP_DAYS)] | None,
+        Field(description="After so many days all of the job is deleted; null: it is kept."),
+    ] = None
+    webhook: Annotated[WebhookURL | None, Field(description="An https:// URL that is told of its end.")] = None
 
 
 class FileError(BaseModel):

@@ -7,21 +7,20 @@ nothing but the id of the upload is recorded.
 import base64
 import binascii
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from chalicelib import views
+from chalicelib import answers, views
 from chalicelib.errors import Problem, conflict
 from chalicelib.jobs import FileState, MediaFile, Request
 from chalicelib.parts import MOST_PARTS, Layout
 from chalicelib.ports import NoRoom, ObjectExists, Part, PartsDiffer, UploadMissing
 from chalicelib.service import Service
-from chalicelib.validation import field_error, not_valid, wrong_fields
+from chalicelib.validation import field_error, parsed, wrong_fields
 
 MOST_ASKED = 100
 SHOWN = 5
-Model = TypeVar("Model", bound=Request)
 
 
 def crc32(text: str) -> str:
@@ -37,32 +36,36 @@ def crc32(text: str) -> str:
 class WantedPart(Request):
     """A part to upload: its number, from 1, and the CRC-32 of its bytes, without which it is not taken."""
 
-    number: Annotated[int, Field(ge=1, le=MOST_PARTS, strict=True)]
-    crc32: Annotated[str, AfterValidator(crc32)]
+    number: Annotated[int, Field(ge=1, le=MOST_PARTS)]
+    crc32: Annotated[str, AfterValidator(crc32), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9+/]{6}==$"})]
 
 
 class WantedParts(Request):
+    """The parts to upload; none to ask for what is there."""
+
     parts: Annotated[list[WantedPart], Field(max_length=MOST_ASKED, default_factory=list)]
 
 
 class SentPart(Request):
     """A part that was uploaded, and the ETag that the answer to it had."""
 
-    number: Annotated[int, Field(ge=1, le=MOST_PARTS, strict=True)]
+    number: Annotated[int, Field(ge=1, le=MOST_PARTS)]
     etag: Annotated[str, Field(max_length=200)]
 
 
 class SentParts(Request):
+    """All parts of a file."""
+
     parts: Annotated[list[SentPart], Field(min_length=1, max_length=MOST_PARTS)]
 
 
-def parts(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -> dict[str, Any]:
+def parts(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -> answers.Parts:
     """How the file is divided, the requests that upload the parts asked for, and which of these are there already.
 
     If none is asked for, all that are there are told. The first time begins the upload.
     """
     _, file = service.find_awaited(owner, job_id, n)
-    wanted = _parse(WantedParts, body).parts
+    wanted = parsed(WantedParts, body).parts
     layout = Layout(file.size)
     beyond = [number for number, part in enumerate(wanted) if part.number > layout.count]
     if beyond:
@@ -89,14 +92,14 @@ def parts(service: Service, owner: str, job_id: str, n: str, body: str | bytes) 
     }
 
 
-def complete(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -> dict[str, Any]:
+def complete(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -> answers.File:
     """Makes the file of its parts, and answers with it; harmless if that was done before."""
     job, file = service.find_file(owner, job_id, n)
-    sent = {part.number: part.etag.strip('"') for part in _parse(SentParts, body).parts}
+    sent = {part.number: part.etag.strip('"') for part in parsed(SentParts, body).parts}
     if file.state == FileState.AWAITING_UPLOAD:
         _complete(service, service.find_awaited(owner, job_id, n)[1], sent)
         job, file = service.find_file(owner, job_id, n)
-    return views.file(job.shown(file), list(job.options.formats))
+    return views.file(job.shown(file), job.options.formats)
 
 
 def abort(service: Service, owner: str, job_id: str, n: str) -> None:
@@ -180,10 +183,3 @@ def _take_note(service: Service, file: MediaFile) -> bool:
         return False
     service.object_created(file.key, size)
     return True
-
-
-def _parse(model: type[Model], body: str | bytes) -> Model:
-    try:
-        return model.model_validate_json(body or b"{}")
-    except ValidationError as error:
-        raise not_valid(error) from None

@@ -36,17 +36,21 @@ def index(object_origins: Sequence[str] = (), folder: Path = FOLDER) -> Asset:
         body, kind = (folder / "index.html").read_text(), TYPES[".html"]
     except FileNotFoundError:
         body, kind = WELCOME, "text/plain; charset=utf-8"
-    headers = {
+    return Asset(body, headers(kind, policy(object_origins)))
+
+
+def headers(kind: str, policy: str) -> dict[str, str]:
+    """Those of a page of this media type and Content-Security-Policy."""
+    return {
         "Content-Type": kind,
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": policy(object_origins),
+        "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     }
-    return Asset(body, headers)
 
 
 def asset(name: str, folder: Path = FOLDER) -> Asset:

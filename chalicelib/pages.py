@@ -8,16 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
-from pydantic import ValidationError
-
-from chalicelib import limits
+from chalicelib import answers, limits
 from chalicelib.errors import conflict
 from chalicelib.jobs import MAX_FILES, Format, Job, JobState, MediaFile, NewFile, NewFiles, output_paths
 from chalicelib.ports import Records
 from chalicelib.service import Service
-from chalicelib.validation import FieldError, field_error, not_valid, wrong_fields
+from chalicelib.validation import FieldError, field_error, parsed, wrong_fields
 
 # Of so many files with one stem, whose transcripts might be in each other's way, none is looked at: the name is taken.
 MANY = 20
@@ -25,7 +22,7 @@ NUMBERED = re.compile(r"(.+) \(\d+\)", re.DOTALL)
 ATTEMPTS = 20
 
 
-def add(service: Service, owner: str, job_id: str, body: str | bytes) -> dict[str, Any]:
+def add(service: Service, owner: str, job_id: str, body: str | bytes) -> answers.JobWithFiles:
     """Adds files to a job that is not sealed, and answers as to the creation of a job, but with these files alone.
 
     Sent again, it changes nothing and is answered in the same way. With `sealed`, the job is complete: it starts as
@@ -41,10 +38,7 @@ def add(service: Service, owner: str, job_id: str, body: str | bytes) -> dict[st
 
 
 def _parse(service: Service, body: str | bytes) -> NewFiles:
-    try:
-        new = NewFiles.model_validate_json(body or b"{}")
-    except ValidationError as error:
-        raise not_valid(error) from None
+    new = parsed(NewFiles, body)
     errors = service.size_errors(new.files)
     if not new.files and not new.sealed:
         errors.append(field_error("files", "must hold at least 1 file, unless 'sealed' is true"))

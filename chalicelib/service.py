@@ -5,11 +5,8 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
 
-from pydantic import ValidationError
-
-from chalicelib import idempotency, ids, keys, languages, limits, tokens, views, webhooks
+from chalicelib import answers, idempotency, ids, keys, languages, limits, tokens, views, webhooks
 from chalicelib.access import Token
 from chalicelib.errors import conflict, not_found
 from chalicelib.jobs import (
@@ -30,7 +27,7 @@ from chalicelib.limits import MemoryCounters
 from chalicelib.ports import Counters, JobExists, Objects, Records, Workflow
 from chalicelib.records import give_up
 from chalicelib.settings import Settings
-from chalicelib.validation import FieldError, field_error, not_valid, wrong_fields
+from chalicelib.validation import FieldError, field_error, parsed, wrong_fields
 
 PAGE = 100
 FILES_PAGE = 1000
@@ -52,7 +49,7 @@ class Service:
     clock: Callable[[], float] = time.time
     counters: Counters = field(default_factory=MemoryCounters)
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> answers.Health:
         return {
             "status": "ok",
             "version": self.settings.version,
@@ -66,7 +63,7 @@ class Service:
 
     def create_job(
         self, owner: str, body: str | bytes, key: str | None = None, token_id: str | None = None
-    ) -> dict[str, Any]:
+    ) -> answers.JobWithFiles:
         """Records a job and answers with it and, per file, how to upload it.
 
         That is `upload`, a single request, for all files that one can take; large ones had better be sent in parts
@@ -108,12 +105,12 @@ class Service:
             job, files = recorded, self.records.files(job_id, len(files))
         return self.view_with_uploads(job, files)
 
-    def job(self, owner: str, job_id: str) -> dict[str, Any]:
+    def job(self, owner: str, job_id: str) -> answers.JobWithFiles:
         """The job with its first files; `next` is the cursor for the others, so that asking often stays cheap."""
         job = self.find_job(owner, job_id)
         return {**views.job(job, self.clock()), **self._files(job, -1, PAGE)}
 
-    def files(self, owner: str, job_id: str, cursor: str | None, state: str | None = None) -> dict[str, Any]:
+    def files(self, owner: str, job_id: str, cursor: str | None, state: str | None = None) -> answers.Files:
         """Files of a job by number, all or those that are in one state."""
         if state is not None and state not in list(FileState):
             raise wrong_fields(field_error("state", f"must be one of {', '.join(FileState)}"))
@@ -123,7 +120,7 @@ class Service:
         job = self.find_job(owner, job_id)
         return self._files(job, after, FILES_PAGE, None if state is None else job.recorded_states(FileState(state)))
 
-    def jobs(self, owner: str, cursor: str | None, limit: str | None, label: str | None = None) -> dict[str, Any]:
+    def jobs(self, owner: str, cursor: str | None, limit: str | None, label: str | None = None) -> answers.Jobs:
         """The owner's jobs, newest first, all or those with a label, given as `name:value`."""
         name, colon, value = (label or "").partition(":")
         if label is not None and not colon:
@@ -140,7 +137,7 @@ class Service:
         now = self.clock()
         return {"jobs": [views.job(job, now) for job in jobs[:count]], "next": jobs[count - 1].id if more else None}
 
-    def upload(self, owner: str, job_id: str, n: str) -> dict[str, Any]:
+    def upload(self, owner: str, job_id: str, n: str) -> answers.Upload:
         """A fresh upload request for a file that has not arrived, for when the first has expired."""
         _, file = self.find_awaited(owner, job_id, n)
         if file.size > self.settings.largest_put:
@@ -225,10 +222,7 @@ class Service:
         self.records.move_file(file, FileState.FAILED, {"error": FileError(code="size_mismatch", message=message)})
 
     def _parse(self, body: str | bytes) -> NewJob:
-        try:
-            new = NewJob.model_validate_json(body or b"{}")
-        except ValidationError as error:
-            raise not_valid(error) from None
+        new = parsed(NewJob, body)
         model = new.options.model or self.settings.default_model
         errors = [
             *self._model_errors(new.options, model),
@@ -293,28 +287,28 @@ class Service:
             raise not_found("file")
         return file
 
-    def _files(self, job: Job, after: int, limit: int, states: Collection[FileState] | None = None) -> dict[str, Any]:
+    def _files(self, job: Job, after: int, limit: int, states: Collection[FileState] | None = None) -> answers.Files:
         files = self.records.files(job.id, limit + 1, after, states)
         page = files[:limit]
         return {
-            "files": [views.file(job.shown(file), list(job.options.formats)) for file in page],
+            "files": [views.file(job.shown(file), job.options.formats) for file in page],
             "next": str(page[-1].n) if len(files) > limit else None,
         }
 
-    def view_with_uploads(self, job: Job, files: Sequence[MediaFile]) -> dict[str, Any]:
+    def view_with_uploads(self, job: Job, files: Sequence[MediaFile]) -> answers.JobWithFiles:
         """The job with these files, and how to upload those that have not arrived."""
         shown = [self._view_with_upload(job, job.shown(file)) for file in files]
         return {**views.job(job, self.clock()), "files": shown, "next": None}
 
-    def _view_with_upload(self, job: Job, file: MediaFile) -> dict[str, Any]:
-        view = views.file(file, list(job.options.formats))
+    def _view_with_upload(self, job: Job, file: MediaFile) -> answers.File:
+        view = views.file(file, job.options.formats)
         if file.state != FileState.AWAITING_UPLOAD:
             return view
         if file.size <= self.settings.largest_put:
             view["upload"] = self._upload(file)
         return view
 
-    def _upload(self, file: MediaFile) -> dict[str, Any]:
+    def _upload(self, file: MediaFile) -> answers.Upload:
         return views.upload(self.objects.presign_put(file.key, file.size, self.settings.url_seconds))
 
 

@@ -4,15 +4,12 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from typing import Any
 
-from pydantic import ValidationError
-
-from chalicelib import limits, views, webhooks
+from chalicelib import answers, limits, views, webhooks
 from chalicelib.access import NewToken, Token
 from chalicelib.errors import not_found
 from chalicelib.ports import Records
-from chalicelib.validation import not_valid
+from chalicelib.validation import parsed
 
 # 192 random bits cannot be guessed, so one round of SHA-256 keeps the secret; no slow hash is needed.
 SECRET_BYTES = 24
@@ -64,28 +61,24 @@ def authenticate(records: Records, authorization: str | None, now: float) -> Tok
     return token
 
 
-def make(records: Records, body: str | bytes, now: float) -> dict[str, Any]:
+def make(records: Records, body: str | bytes, now: float) -> answers.NewlyMadeToken:
     """Answers `POST /tokens`: the token and its webhook secret are shown this once."""
-    try:
-        new = NewToken.model_validate_json(body or b"{}")
-    except ValidationError as error:
-        raise not_valid(error) from None
-    return shown(create(records, new, now), now)
+    return shown(create(records, parsed(NewToken, body), now), now)
 
 
-def shown(created: Created, now: float) -> dict[str, Any]:
+def shown(created: Created, now: float) -> answers.NewlyMadeToken:
     """A new token with its secrets."""
-    secret = {"token": created.secret, "webhook_secret": created.token.webhook_secret}
-    return {**views.token(created.token, {}, now), **secret}
+    shown = views.token(created.token, {}, now)
+    return {**shown, "token": created.secret, "webhook_secret": created.token.webhook_secret}
 
 
-def every(records: Records, now: float) -> dict[str, Any]:
+def every(records: Records, now: float) -> answers.Tokens:
     """All tokens by owner and age, with what each has used this month."""
     tokens = sorted(records.tokens(), key=lambda token: (token.owner, token.created_at))
     return {"tokens": [views.token(token, limits.used(records, token.id, now), now) for token in tokens]}
 
 
-def one(records: Records, id: str, now: float) -> dict[str, Any]:
+def one(records: Records, id: str, now: float) -> answers.Token:
     token = records.token(id)
     if token is None:
         raise not_found("token")

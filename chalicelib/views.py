@@ -1,25 +1,30 @@
 """Jobs and files as the API shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+from chalicelib import answers
 from chalicelib.access import Token
-from chalicelib.jobs import FileState, Job, JobState, MediaFile, Webhook
+from chalicelib.jobs import FileState, Format, Job, JobState, MediaFile, Options, Webhook
 from chalicelib.parts import MULTIPART_BYTES, Layout
 from chalicelib.ports import Part, Upload
 
 
-def job(job: Job, now: float) -> dict[str, Any]:
+def job(job: Job, now: float) -> answers.Job:
+    return {**told(job, now), "webhook": _webhook(job.webhook)}
+
+
+def told(job: Job, now: float) -> answers.ToldJob:
+    """A job without what only its owner may know of it."""
     return {
         "id": job.id,
         "title": job.title,
         "state": job.state,
-        "created_at": _time(job.created_at),
+        "created_at": time(job.created_at),
         "started_at": _time(job.started_at),
         "finished_at": _time(job.finished_at),
         "error": job.error,
-        "options": job.options.model_dump(mode="json"),
+        "options": _options(job.options),
         "sealed": job.sealed,
         "labels": job.labels,
         "delete_at": _time(job.delete_at),
@@ -32,45 +37,52 @@ def job(job: Job, now: float) -> dict[str, Any]:
         "gigabyte_seconds": round(job.gigabyte_seconds, 3),
         "processor_seconds": round(job.processor_seconds, 3),
         "dollars": round(job.dollars, 6),
-        "webhook": _webhook(job.webhook),
     }
 
 
-def file(file: MediaFile, options: list[str]) -> dict[str, Any]:
-    """`options` are the formats of the job: the transcripts that a finished file has.
+def file(file: MediaFile, formats: Sequence[Format]) -> answers.File:
+    """`formats` are those of the job: the transcripts that a finished file has.
 
     `multipart` is there while a file is awaited that had better be sent in parts.
     """
     done = file.state == FileState.SUCCEEDED
     large = file.state == FileState.AWAITING_UPLOAD and file.size >= MULTIPART_BYTES
-    return {
+    view: answers.File = {
         "n": file.n,
         "path": file.path,
         "size": file.size,
         "state": file.state,
-        "error": file.error.model_dump() if file.error else None,
+        "error": {"code": file.error.code, "message": file.error.message} if file.error else None,
         "warnings": file.warnings,
         "language": file.language,
         "audio_seconds": round(file.audio_seconds, 3),
         "percent": 100.0 if done else _share(file.speech_seconds_done, file.speech_seconds),
         "output": file.output,
-        "transcripts": {f: f"/jobs/{file.job}/files/{file.n}/transcript?format={f}" for f in options} if done else {},
-        **({"multipart": multipart(Layout(file.size))} if large else {}),
+        "transcripts": {f: f"/jobs/{file.job}/files/{file.n}/transcript?format={f}" for f in formats} if done else {},
     }
+    if large:
+        view["multipart"] = multipart(Layout(file.size))
+    return view
 
 
-def token(token: Token, used: Mapping[str, float], now: float) -> dict[str, Any]:
+def token(token: Token, used: Mapping[str, float], now: float) -> answers.Token:
     """`used` are the month's audio seconds and dollars."""
     return {
         "id": token.id,
         "owner": token.owner,
         "name": token.name,
         "scopes": list(token.scopes),
-        "created_at": _time(token.created_at),
+        "created_at": time(token.created_at),
         "expires_at": _time(token.expires_at),
         "expired": token.expires_at is not None and now >= token.expires_at,
         "last_used_at": _time(token.last_used_at),
-        "limits": token.limits.model_dump(),
+        "limits": {
+            "requests_per_minute": token.limits.requests_per_minute,
+            "audio_hours_per_month": token.limits.audio_hours_per_month,
+            "dollars_per_month": token.limits.dollars_per_month,
+            "largest_file": token.limits.largest_file,
+            "files_per_job": token.limits.files_per_job,
+        },
         "used_this_month": {
             "audio_hours": round(used.get("audio_seconds", 0) / 3600, 3),
             "dollars": round(used.get("dollars", 0), 6),
@@ -79,7 +91,7 @@ def token(token: Token, used: Mapping[str, float], now: float) -> dict[str, Any]
     }
 
 
-def _webhook(webhook: Webhook | None) -> dict[str, Any] | None:
+def _webhook(webhook: Webhook | None) -> answers.Delivery | None:
     """Without its secret."""
     if webhook is None:
         return None
@@ -91,21 +103,37 @@ def _webhook(webhook: Webhook | None) -> dict[str, Any] | None:
     }
 
 
-def upload(upload: Upload) -> dict[str, Any]:
-    return {"method": upload.method, "url": upload.url, "headers": upload.headers}
+def upload(upload: Upload) -> answers.Upload:
+    return {"method": "PUT", "url": upload.url, "headers": upload.headers}
 
 
-def multipart(layout: Layout) -> dict[str, Any]:
+def multipart(layout: Layout) -> answers.Division:
     return {"part_size": layout.part_size, "parts": layout.count}
 
 
-def part(part: Part) -> dict[str, Any]:
+def part(part: Part) -> answers.StoredPart:
     return {"number": part.number, "size": part.size, "etag": part.etag, "crc32": part.crc32}
 
 
+def _options(options: Options) -> answers.ChosenOptions:
+    """Of a job, which has a model."""
+    return {
+        "language": options.language,
+        "task": options.task,
+        "model": options.model or "",
+        "formats": options.formats,
+        "prompt": options.prompt,
+        "word_timestamps": options.word_timestamps,
+        "diarize": options.diarize,
+        "channels": options.channels,
+    }
+
+
 def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
+    return None if seconds is None else time(seconds)
+
+
+def time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from chalicelib import addresses, views
+from chalicelib import addresses, answers, views
 from chalicelib.access import Token
 from chalicelib.errors import Problem
 from chalicelib.jobs import Job, JobState, Webhook
@@ -59,9 +59,11 @@ def wanted(url: str | None, token: Token | None) -> Webhook | None:
 def message(job: Job) -> bytes:
     """What is told of a job that has ended: its state, and the job as the API shows it."""
     assert job.finished_at is not None, "the job has ended"
-    shown = views.job(job, job.finished_at)
-    del shown["webhook"]
-    body = {"type": f"job.{job.state}", "timestamp": shown["finished_at"], "data": shown}
+    body: answers.Message = {
+        "type": f"job.{job.state}",
+        "timestamp": views.time(job.finished_at),
+        "data": views.told(job, job.finished_at),
+    }
     return json.dumps(body).encode()
 
 

@@ -40,6 +40,8 @@ def application(service: Service, objects: DiskObjects) -> Starlette:
         routes=[
             Route("/", compressed),
             Route("/assets/{name}", compressed),
+            Route("/docs", compressed),
+            Route("/openapi.json", compressed),
             Route(f"{signing.PATH}{{key:path}}", Transfers(objects, service.object_created)),
         ],
         middleware=[Middleware(_Requests)],

@@ -22,7 +22,7 @@ from chalicelib.limits import MemoryCounters
 from local.records import SQLiteRecords
 from tests.serving import MISSING, Served, Site, assert_problem, client, serving_site
 
-PUBLIC = {("GET", path) for path in ("/", "/assets/{name}", "/health")}
+PUBLIC = {("GET", path) for path in ("/", "/assets/{name}", "/docs", "/health", "/openapi.json")}
 ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
 ADMIN = {("POST", "/tokens"), ("GET", "/tokens"), ("DELETE", "/tokens/{token_id}")}
 NOON = 1_795_000_000.0  # 2026-11-18

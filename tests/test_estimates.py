@@ -26,7 +26,7 @@ SETTINGS = Settings(models={"base": True, "mine": True}, default_model="base", l
 
 
 def estimate(settings: Settings, *files: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return estimates.estimate(settings, json.dumps({"files": list(files), **more}))
+    return {**estimates.estimate(settings, json.dumps({"files": list(files), **more}))}
 
 
 def test_an_hour_on_eight_functions() -> None:

@@ -9,7 +9,7 @@ import boto3
 import httpx
 import pytest
 
-from chalicelib import multipart
+from chalicelib import answers, multipart
 from chalicelib.aws import platform
 from chalicelib.errors import Problem
 from chalicelib.jobs import FileState
@@ -186,7 +186,7 @@ class TestOnAWS:
     def service(self, aws_environment: dict[str, str]) -> Service:
         return platform.service(aws_environment)
 
-    def job(self, service: Service, size: int) -> tuple[str, dict[str, Any]]:
+    def job(self, service: Service, size: int) -> tuple[str, answers.File]:
         created = service.create_job("ann", json.dumps({"files": [{"path": "a.mp4", "size": size}]}))
         return created["id"], created["files"][0]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench import jobs as bench
-from chalicelib import pages, retention
+from chalicelib import answers, pages, retention
 from chalicelib.aws import platform
 from chalicelib.errors import Problem
 from chalicelib.jobs import FileState, Format, output_paths
@@ -80,7 +80,7 @@ def test_a_job_may_be_sealed_without_another_file(service: Service) -> None:
     assert (answer["state"], answer["files"], started(service)) == ("queued", [], [job])
 
 
-def without_urls(answer: dict[str, Any]) -> dict[str, Any]:
+def without_urls(answer: answers.JobWithFiles) -> dict[str, Any]:
     return {**answer, "files": [{**file, "upload": None} for file in answer["files"]]}
 
 
