@@ -87,6 +87,8 @@ class Bench:
     url: str = ""
     fault: Fault = lambda _: None
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    # With a file of certificate and key it speaks TLS.
+    certificate: Path | None = None
     _server: Server | None = None
     _thread: threading.Thread | None = None
 
@@ -104,9 +106,10 @@ class Bench:
         settings = Settings(models={"tiny.en": False, "base": True}, default_model="tiny.en", largest_file=10**12)
         service = Service(self.site.objects, self.site.records, self.finisher, settings)
         self._server = Server(self._noting(application(service, self.site.objects)), "127.0.0.1", port)
+        self._server.config.ssl_certfile = self.certificate
         self._thread = threading.Thread(target=self._server.run, name="bench")
         self._thread.start()
-        self.url = self._server.url
+        self.url = self._server.url.replace("http:", "https:") if self.certificate else self._server.url
 
     def stop(self) -> None:
         assert self._server is not None
