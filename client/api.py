@@ -4,11 +4,12 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Unpack
 
 from client import walking
 from client.arriving import SETTLED_SECONDS, Arrivals, Watch
 from client.calls import ignore
-from client.models import Options, Result
+from client.models import Options, Result, Wishes
 from client.run import Run
 from client.unfinished import Unfinished
 from client.uploading import Uploads
@@ -44,27 +45,20 @@ class Client(Uploads):
         self,
         paths: Iterable[Name] = (),
         *,
-        formats: Sequence[str] = ("txt", "srt"),
         output: Name | None = None,
-        language: str = "auto",
-        task: str = "transcribe",
-        model: str | None = None,
-        prompt: str = "",
-        diarize: bool = False,
-        channels: str = "mix",
         force: bool = False,
         jobs: Sequence[str] = (),
         watcher: Watcher | None = None,
+        **wishes: Unpack[Wishes],
     ) -> Generator[Result]:
-        """Transcribes files and folders of media; yields what became of each file, as it becomes known.
+        """Transcribes files and folders of media, as `Options` say; yields what became of each file, as soon as known.
 
         Transcripts are written beside their sources, or as the same tree below `output`. One that is there already is
         kept unless `force`, and a file that has them all is skipped. What an earlier run with these files and options
         left unfinished, by a kill or a failing network, goes on where it was. If ids of earlier `jobs` are given, those
         are continued instead: what they await is sent from `paths`, and their transcripts are fetched in their formats.
         """
-        options = Options(tuple(formats), language, task, model, prompt, diarize, channels)
-        run = self._run(options, output, force, watcher)
+        run = self._run(Options(**wishes), output, force, watcher)
         local = [Path(path) for path in paths]
         yield from run.continued(jobs, local) if jobs else run.new(walking.find(local))
 
@@ -72,15 +66,11 @@ class Client(Uploads):
         self,
         folder: Name,
         *,
-        formats: Sequence[str] = ("txt", "srt"),
         output: Name | None = None,
-        language: str = "auto",
-        task: str = "transcribe",
-        model: str | None = None,
-        prompt: str = "",
         settled: float = SETTLED_SECONDS,
         watcher: Watcher | None = None,
         stop: threading.Event | None = None,
+        **wishes: Unpack[Wishes],
     ) -> Generator[Result]:
         """Transcribes what comes into a folder, and is there already, until `stop` is set, as `transcribe` would.
 
@@ -90,7 +80,7 @@ class Client(Uploads):
         waiting can't mend, such as NotAuthorized. What is going on when it ends, the same call goes on with.
         """
         next(self.jobs(), None)  # which tells at once whether there is such a server and it takes the token
-        options, watcher = Options(tuple(formats), language, task, model, prompt), watcher or Watcher()
+        options, watcher = Options(**wishes), watcher or Watcher()
 
         def transcribe(found: Found) -> Iterator[Result]:
             return self._run(options, output, False, watcher).new(found)

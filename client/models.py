@@ -1,9 +1,9 @@
 """What the API answers, and what a run comes to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 AWAITING = "awaiting_upload"
 FORMATS = ("txt", "srt", "vtt", "json", "tsv")
@@ -13,7 +13,7 @@ FORMATS = ("txt", "srt", "vtt", "json", "tsv")
 class Options:
     """How to transcribe. The server knows which models and languages there are; `model=None` takes its default."""
 
-    formats: tuple[str, ...] = ("txt", "srt")
+    formats: Sequence[str] = ("txt", "srt")
     language: str = "auto"
     task: str = "transcribe"
     model: str | None = None
@@ -33,6 +33,18 @@ class Options:
             "channels": self.channels,
             **model,
         }
+
+
+class Wishes(TypedDict, total=False):
+    """The fields of `Options` as the named arguments that they are made of."""
+
+    formats: Sequence[str]
+    language: str
+    task: str
+    model: str | None
+    prompt: str
+    diarize: bool
+    channels: str
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from proxy.http.proxy import HttpProxyBasePlugin
 
-from tests.serving import CHECKOUT, eventually
+from tests.serving import CHECKOUT
 
 
 class Names(HttpProxyBasePlugin):
@@ -36,7 +37,9 @@ def forwarding(folder: Path, *options: str) -> Iterator[Forwarding]:
     command += ["--num-acceptors", "1", "--num-workers", "1", "--plugins", "tests.forwarding.Names", *options]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            assert eventually(lambda: port.exists() and port.read_text().strip().isdigit())
+            while not (port.exists() and port.read_text().endswith("\n")):
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.02)
             yield Forwarding(f"127.0.0.1:{port.read_text().strip()}", log)
         finally:
             process.terminate()
