@@ -10,7 +10,6 @@ from chalicelib import answers, idempotency, ids, keys, languages, limits, token
 from chalicelib.access import Token
 from chalicelib.errors import conflict, not_found
 from chalicelib.jobs import (
-    Channels,
     FileError,
     FileState,
     Job,
@@ -234,12 +233,9 @@ class Service:
         return new.model_copy(update={"options": new.options.model_copy(update={"model": model})})
 
     def _speaker_errors(self, options: Options) -> list[FieldError]:
-        errors = []
         if options.diarize and not self.settings.diarizes:
-            errors.append(field_error("options.diarize", "must be false, since this service cannot tell voices apart"))
-        if options.channels == Channels.SPLIT:
-            errors.append(field_error("options.channels", "must be 'mix': this service cannot split channels yet"))
-        return errors
+            return [field_error("options.diarize", "must be false, since this service cannot tell voices apart")]
+        return []
 
     def _model_errors(self, options: Options, model: str) -> list[FieldError]:
         multilingual = self.settings.models.get(model)

@@ -43,19 +43,25 @@ class Transcript(BaseModel):
 class Chunk(Span):
     """What the recogniser hears at once: cut at silences; `speech` are the spans inside it that hold speech.
 
-    All times are seconds on the file's timeline.
+    All times are seconds on the file's timeline. `channel` is that of the stored samples, from 0.
     """
 
     speech: list[Span]
+    channel: int = 0
 
 
 class Audio(BaseModel):
-    """What `prepare` found out about one media file, stored beside its samples."""
+    """What `prepare` found out about one media file, stored beside its samples.
+
+    The samples are those of so many `channels` in turn; if they are `split`, each channel is a speaker.
+    """
 
     duration: float
     language: str
     language_probability: float | None = None
     warnings: list[str] = []
+    channels: int = 1
+    split: bool = False
     chunks: list[Chunk]
 
     @property

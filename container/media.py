@@ -5,14 +5,16 @@ nothing else (protocol whitelist), as a container that holds its own data (forma
 references), with audio decoders only (codec whitelist), within limits of memory, processor time and patience.
 """
 
+import itertools
 import os
 import resource
 import selectors
 import signal
 import stat
+import struct
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,8 +88,17 @@ MIX = (
 )
 """ffmpeg's filters that make two channels of any number of them: their sum, and the difference of left and right."""
 
-PAIR = 4
-"""Bytes of a sample of both."""
+APART = f"aresample={RATE}:async=1:first_pts=0"
+"""ffmpeg's filter that keeps all channels."""
+
+MOST_CHANNELS = 8
+"""Channels that can be kept apart."""
+
+AU = struct.Struct(">4sIIIII")
+"""The header of Sun's audio format: magic, offset of the samples, their size, encoding, rate, channels."""
+
+SAMPLE = 2
+"""Bytes of a sample of one channel."""
 
 Samples = NDArray[np.int16]
 
@@ -104,8 +115,13 @@ class Findings:
     track: int = 0
 
 
-def decode(source: str, findings: Findings | None = None, track: int | None = None) -> Iterator[Samples]:
+def decode(
+    source: str, findings: Findings | None = None, track: int | None = None, split: bool = False
+) -> Iterator[Samples]:
     """Yield the audio of a local path or http(s) URL as int16 blocks of `BLOCK` samples, 16 kHz mono.
+
+    If it is to be `split`, blocks have `BLOCK` rows, with a column for each channel, of which there may be
+    `MOST_CHANNELS`.
 
     Sample 0 is where the media begins: a sound track that starts later, or has gaps, is filled up with silence, so
     that sample n sounds n / RATE seconds into the video. Of several sound tracks the one marked as default is taken,
@@ -118,8 +134,8 @@ def decode(source: str, findings: Findings | None = None, track: int | None = No
     """
     log = Log(source)
     total = 0
-    with _ffmpeg(_command(source, track)) as process:
-        for block in _blocks(_pcm(process, log)):
+    with _ffmpeg(_command(source, track, split)) as process:
+        for block in (_apart if split else _mixed)(_pcm(process, log), log):
             total += len(block)
             if total > MAX_SECONDS * RATE:
                 raise MediaError("too_long", f"The sound is longer than {MAX_SECONDS // 3600} hours. Split the file.")
@@ -137,15 +153,16 @@ def decode(source: str, findings: Findings | None = None, track: int | None = No
         findings.warnings.append(DAMAGED.format(seconds=total / RATE))
 
 
-def _command(source: str, track: int | None) -> list[str]:
+def _command(source: str, track: int | None, split: bool) -> list[str]:
     """ffmpeg's command line: every limit stands before the input that it limits."""
+    output = ["-af", APART, "-c:a", "pcm_s16be", "-f", "au"] if split else ["-af", MIX, "-f", "s16le"]
     return [
         *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
         *("-max_alloc", str(MAX_ALLOCATION), "-filter_threads", "1", "-threads", "1"),
         *("-format_whitelist", CONTAINERS, "-codec_whitelist", DECODERS, "-max_streams", "100"),
         *("-vn", "-sn", "-dn", *_input(source)),
         *([] if track is None else ["-map", f"0:a:{track}"]),
-        *("-map_chapters", "-1", "-af", MIX, "-f", "s16le", "pipe:1"),
+        *("-map_chapters", "-1", *output, "pipe:1"),
     ]
 
 
@@ -210,14 +227,14 @@ def _limit(pid: int) -> None:
 
 
 def _pcm(process: subprocess.Popen[bytes], log: Log) -> Iterator[bytes]:
-    """The bytes of ffmpeg's standard output, led in by silence where the sound track starts late."""
+    """The bytes of ffmpeg's standard output."""
     assert process.stdout
     assert process.stderr
     os.set_blocking(process.stderr.fileno(), False)
     with selectors.DefaultSelector() as selector:
         for pipe in (process.stdout, process.stderr):
             selector.register(pipe, selectors.EVENT_READ)
-        started, heard_at = False, time.monotonic()
+        heard_at = time.monotonic()
         while selector.get_map():
             ready = {key.fd for key, _ in selector.select(1.0)}
             if process.stderr.fileno() in ready and not log.drain(process.stderr.fileno()):
@@ -227,35 +244,59 @@ def _pcm(process: subprocess.Popen[bytes], log: Log) -> Iterator[bytes]:
                 if not data:
                     selector.unregister(process.stdout)
                     continue
-                if not started:
-                    yield from _silence(log.lead_in())
-                started = True
                 yield data
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > PATIENCE:
                 raise MediaError("stalled", "Reading the file came to a halt.", retryable=True)
 
 
-def _silence(seconds: float) -> Iterator[bytes]:
-    samples = round(min(seconds, MAX_SECONDS + 1) * RATE)
-    for start in range(0, samples, BLOCK):
-        yield bytes(PAIR * min(BLOCK, samples - start))
+def _mixed(pieces: Iterator[bytes], log: Log) -> Iterator[Samples]:
+    """Blocks of one channel, of sums and differences in turn."""
+    return map(_uncancelled, _blocks(pieces, log, 2, "<i2"))
 
 
-def _blocks(pieces: Iterable[bytes]) -> Iterator[Samples]:
-    """Pieces of any size, of sums and differences in turn, become arrays of `BLOCK` samples."""
-    size, buffer = PAIR * BLOCK, bytearray()
-    for piece in pieces:
+def _apart(pieces: Iterator[bytes], log: Log) -> Iterator[Samples]:
+    """Blocks of all channels, of an AU file."""
+    head = b""
+    while len(head) < AU.size or len(head) <= AU.unpack_from(head)[1]:
+        piece = next(pieces, None)
+        if piece is None:
+            return
+        head += piece
+    _, offset, _, _, _, channels = AU.unpack_from(head)
+    if channels > MOST_CHANNELS:
+        raise MediaError(
+            "too_many_channels",
+            f"The sound has {channels} channels, and at most {MOST_CHANNELS} can be transcribed apart. Transcribe it "
+            "with the channels mixed.",
+        )
+    for block in _blocks(itertools.chain([head[offset:]], pieces), log, channels, ">i2"):
+        yield block.astype(np.int16)
+
+
+def _blocks(pieces: Iterator[bytes], log: Log, channels: int, kind: str) -> Iterator[Samples]:
+    """Pieces of any size become arrays of `BLOCK` rows, led in by silence where the sound track starts late."""
+    row, buffer = SAMPLE * channels, bytearray()
+    for piece in itertools.chain(_led_in(pieces, log, row), [b""]):
         buffer += piece
-        while len(buffer) >= size:
-            yield _uncancelled(bytes(buffer[:size]))
-            del buffer[:size]
-    if len(buffer) >= PAIR:
-        yield _uncancelled(bytes(buffer[: len(buffer) // PAIR * PAIR]))
+        while len(buffer) >= row * BLOCK or (not piece and len(buffer) >= row):
+            whole = min(len(buffer) // row, BLOCK) * row
+            yield np.frombuffer(bytes(buffer[:whole]), kind).reshape(-1, channels)
+            del buffer[:whole]
 
 
-def _uncancelled(data: bytes) -> Samples:
+def _led_in(pieces: Iterator[bytes], log: Log, row: int) -> Iterator[bytes]:
+    first = next(pieces, None)
+    if first is None:
+        return
+    silence = round(min(log.lead_in(), MAX_SECONDS + 1) * RATE)
+    for start in range(0, silence, BLOCK):
+        yield bytes(row * min(BLOCK, silence - start))
+    yield first
+    yield from pieces
+
+
+def _uncancelled(both: Samples) -> Samples:
     """The sum, or the difference if hardly anything is left in the sum."""
-    both = np.frombuffer(data, np.int16).reshape(-1, 2)
     sum_power, difference_power = np.mean(np.square(both, dtype=np.float32), axis=0)
     return np.ascontiguousarray(both[:, int(sum_power < CANCELLED * difference_power)])

@@ -17,18 +17,18 @@ from pydantic import TypeAdapter
 
 from chalicelib import keys, languages, limits
 from chalicelib.formats import store
-from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Task
+from chalicelib.jobs import Channels, FileError, FileState, Job, JobState, MediaFile, Task
 from chalicelib.ports import ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
 from chalicelib.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
 from chalicelib.wording import tidied
 from container import media
-from container.cutting import cut
+from container.channels import Heard, Listener
 from container.media import Findings, MediaError
 from container.packing import pack
 from container.recogniser import Recogniser
-from container.stitching import stitch
-from container.vad import Activity, SpeechDetector
+from container.stitching import interleaved, stitch
+from container.vad import SpeechDetector
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,13 @@ MOST_TRACKS = 8
 CERTAIN = 0.5
 NO_SPEECH = "No speech was found."
 TRACK_TAKEN = "The file has {tracks} sound tracks: number {number} was transcribed."
+NOT_SPLIT = "There is only one channel, or all have the same sound: nothing was split."
 LANGUAGE_GUESSED = "The language was guessed ({language}, {percent} %). Name it with the option 'language'."
 SEGMENTS = TypeAdapter(list[Segment])
 BATCHES = TypeAdapter(list[Batch])
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
-Heard = tuple[Findings, Activity, list[Chunk]]
+Track = tuple[Findings, Heard]
 
 
 class OutOfTime(Exception):
@@ -203,7 +204,7 @@ class Steps:
             model=_model(job),
             task=job.options.task,
             duration=audio.duration,
-            segments=tidied(stitch([SEGMENTS.validate_json(result) for result in stored])),
+            segments=tidied(_stitched(audio, [SEGMENTS.validate_json(result) for result in stored])),
         )
         self.objects.put(keys.version(job_id, n, keys.ORIGINAL), transcript.model_dump_json().encode())
         store(self.objects, job, file, transcript)
@@ -236,82 +237,89 @@ class Steps:
             return self._audio(job.id, file.n)
         except ObjectMissing:
             pass
-        findings, activity, chunks = self._best_track(job, file)
+        findings, heard = self._best_track(job, file)
         warnings = list(findings.warnings)
-        if not chunks:
+        if not heard.chunks:
             warnings.append(NO_SPEECH)
         elif findings.tracks > 1:
             warnings.append(TRACK_TAKEN.format(tracks=findings.tracks, number=findings.track + 1))
-        language, probability = self._language(job, file, chunks)
+        if job.options.channels == Channels.SPLIT and not heard.several:
+            warnings.append(NOT_SPLIT)
+        language, probability = self._language(job, file, heard)
         if probability is not None and probability < CERTAIN:
             warnings.append(LANGUAGE_GUESSED.format(language=language, percent=round(100 * probability)))
         audio = Audio(
-            duration=activity.duration,
+            duration=heard.duration,
             language=language,
             language_probability=probability,
             warnings=warnings,
-            chunks=chunks,
+            channels=heard.count,
+            split=heard.several,
+            chunks=heard.chunks,
         )
         self._job(job.id)
         self.objects.put(keys.audio(job.id, file.n), audio.model_dump_json().encode())
         return audio
 
-    def _best_track(self, job: Job, file: MediaFile) -> Heard:
+    def _best_track(self, job: Job, file: MediaFile) -> Track:
         """The sound track that a player would play, or if nobody speaks in it, the first one in which somebody does."""
         first = self._track(job, file)
-        findings, _, chunks = first
+        findings, heard = first
         others = [number for number in range(min(findings.tracks, MOST_TRACKS)) if number != findings.track]
-        for number in [] if chunks else others:
+        for number in [] if heard.chunks else others:
             try:
                 other = self._track(job, file, number)
             except MediaError as error:
                 if error.retryable:
                     raise
             else:
-                if other[2]:
+                if other[1].chunks:
                     return other
         return first
 
-    def _track(self, job: Job, file: MediaFile, number: int | None = None) -> Heard:
+    def _track(self, job: Job, file: MediaFile, number: int | None = None) -> Track:
         """Decodes and examines one sound track, and stores its samples in place of any others."""
-        findings, detector = Findings(), self.detector()
+        findings, listener = Findings(), Listener(self.detector)
+        split = job.options.channels == Channels.SPLIT
 
         def blocks() -> Iterator[bytes]:
             asked = time.monotonic()
-            for block in media.decode(self.objects.source(file.key), findings, number):
+            for block in media.decode(self.objects.source(file.key), findings, number, split):
                 if time.monotonic() > asked + ASK_SECONDS:
                     asked = time.monotonic()
                     self._job(job.id)
-                detector.feed(block)
+                listener.feed(block)
                 yield block.tobytes()
 
         self.objects.put_stream(keys.samples(job.id, file.n), blocks())
-        activity = detector.finish()
-        return findings, activity, cut(activity)
+        return findings, listener.finish()
 
-    def _language(self, job: Job, file: MediaFile, chunks: list[Chunk]) -> tuple[str, float | None]:
+    def _language(self, job: Job, file: MediaFile, heard: Heard) -> tuple[str, float | None]:
         """The language asked for, or else the one that the first speech of the file is in."""
         if job.options.language != languages.AUTO:
             return job.options.language, None
         recogniser = self.recogniser(_model(job))
-        if not recogniser.multilingual or not chunks:
+        if not recogniser.multilingual or not heard.chunks:
             return "en", None
-        return recogniser.detect_language(self._samples(job.id, file.n, chunks[0]))
+        first = min(heard.chunks, key=lambda chunk: chunk.start)
+        return recogniser.detect_language(self._samples(job.id, file.n, heard.count, first))
 
     def _recognise(self, job: Job, n: int, audio: Audio, chunk: Chunk) -> list[Segment]:
         return self.recogniser(_model(job)).transcribe(
-            self._samples(job.id, n, chunk),
+            self._samples(job.id, n, audio.channels, chunk),
             chunk,
             language=audio.language,
             translate=job.options.task == Task.TRANSLATE,
             prompt=job.options.prompt,
         )
 
-    def _samples(self, job_id: str, n: int, chunk: Chunk) -> NDArray[np.float32]:
-        """The sound of a chunk, 16 kHz mono, -1 to 1."""
+    def _samples(self, job_id: str, n: int, channels: int, chunk: Chunk) -> NDArray[np.float32]:
+        """The sound of a chunk, 16 kHz mono, -1 to 1, out of samples of so many channels."""
         first, last = round(chunk.start * media.RATE), round(chunk.end * media.RATE)
-        data = self.objects.get_range(keys.samples(job_id, n), 2 * first, 2 * (last - first))
-        return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+        row = media.SAMPLE * channels
+        data = self.objects.get_range(keys.samples(job_id, n), row * first, row * (last - first))
+        samples = np.frombuffer(data, "<i2").reshape(-1, channels)[:, chunk.channel]
+        return samples.astype(np.float32) / np.float32(32768)
 
     def _job(self, job_id: str) -> Job:
         """Raises Unwanted unless the job is to be done."""
@@ -337,6 +345,20 @@ class Steps:
 
     def _fail(self, file: MediaFile, code: str, message: str) -> None:
         self.records.move_file(file, FileState.FAILED, {"error": FileError(code=code, message=message)})
+
+
+def _stitched(audio: Audio, results: list[list[Segment]]) -> list[Segment]:
+    """The segments of a file from those of its chunks; of split channels each as a speaker."""
+    if not audio.split:
+        return stitch(results)
+    apart: dict[int, list[list[Segment]]] = {}
+    for chunk, segments in zip(audio.chunks, results, strict=True):
+        apart.setdefault(chunk.channel, []).append(said_by(f"Channel {chunk.channel + 1}", segments))
+    return interleaved([stitch(channel) for channel in apart.values()])
+
+
+def said_by(speaker: str, segments: list[Segment]) -> list[Segment]:
+    return [segment.model_copy(update={"speaker": speaker}) for segment in segments]
 
 
 def _model(job: Job) -> str:
