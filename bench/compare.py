@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import debian, installing, measuring, publishing, report, tracks
+from bench import debian, differing, installing, measuring, publishing, report, tracks
 from bench.programs import PROGRAMS, Place, Program
 from bench.results import Result, Store
 from bench.tracks import Track
@@ -39,7 +39,9 @@ class Plan:
                 for track in self.tracks:
                     turn += 1
                     for index in range(len(self.programs)):
-                        yield run, model, track, self.programs[(index + turn) % len(self.programs)]
+                        program = self.programs[(index + turn) % len(self.programs)]
+                        if program.only in ("", track.kind):
+                            yield run, model, track, program
 
 
 def carry_out(plan: Plan, place: Place, store: Store, only_find: bool = False) -> list[Result]:
@@ -134,6 +136,7 @@ def main() -> None:
                 results += carry_out(plan, place, store, args.what == "report")
     except (debian.NoPackage, installing.Missing, measuring.Failed, ModelError, FetchError, ValueError) as error:
         sys.exit(str(error))
+    (BUILD / "differences.txt").write_text(differing.from_the_best(results, heard))
     scores = report.scores(results, heard)
     sys.exit(publishing.publish(scores, args.cores, publishing.DOCS if args.what == "report" else None))
 

@@ -45,10 +45,16 @@ class Program:
     version: Callable[[], str]
     timed: bool = True
     """Whether its time and memory are compared; the others only tell accuracy."""
+    only: str = ""
+    """The kind of tracks that it is run on, if not on all."""
 
 
 def _ours(place: Place, model: str, sound: Path) -> tuple[Heard, measuring.Taken]:
     return _python(place, "bench.ours", str(place.models), model, str(place.warming), str(sound))
+
+
+def _cut(place: Place, model: str, sound: Path) -> tuple[Heard, measuring.Taken]:
+    return _python(place, "bench.chunking", str(place.models), model, str(sound), str(place.cores))
 
 
 def _peer(way: str) -> Callable[[Place, str, Path], tuple[Heard, measuring.Taken]]:
@@ -100,7 +106,8 @@ def cli_words(tokens: list[dict[str, object]]) -> list[Timed]:
 def our_version() -> str:
     """A digest of the sources that make the words."""
     root = Path(__file__).parent.parent
-    sources = sorted([*(root / "container").glob("*.py"), *(root / "chalicelib").glob("*.py"), root / "bench/ours.py"])
+    texts = (root / "chalicelib" / name for name in ("transcript.py", "wording.py"))
+    sources = sorted([*(root / "container").glob("*.py"), *texts, root / "bench" / "ours.py"])
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
     return f"{digest}, pywhispercpp {version('pywhispercpp')}, onnxruntime {version('onnxruntime')}"
 
@@ -113,21 +120,23 @@ def _cpp_version() -> str:
     return version("pywhispercpp")
 
 
-def _faster(name: str, way: str, setting: str, timed: bool) -> Program:
-    return Program(f"faster-whisper {name}", f"int8, {setting}", _peer(way), _faster_version, timed)
+def _faster(way: str, setting: str, timed: bool = False, only: str = "") -> Program:
+    return Program(f"faster-whisper {way}", f"int8, {setting}", _peer(way), _faster_version, timed, only)
 
 
 OURS = Program("ours", "q8_0, a process a core", _ours, our_version)
+CUT = Program("ours, cut every minute", "q8_0, a thread a core", _cut, our_version, timed=False, only="clean")
 CLI = Program("whisper-cli", f"q8_0, {' '.join(CLI_FLAGS)}", _whisper_cli, _cpp_version)
-BATCHED = _faster("batched", "batched", f"greedy, {BATCH} windows at once", True)
+BATCHED = _faster("batched", f"greedy, {BATCH} windows at once", timed=True)
 PROGRAMS = (
     OURS,
     BATCHED,
-    _faster("sequential", "sequential", "greedy", True),
-    _faster("vad", "vad", "greedy, with its voice activity detection", False),
-    _faster("batched+beam", "batched+beam", "5 beams", False),
-    _faster("sequential+beam", "sequential+beam", "5 beams: its defaults", False),
-    _faster("batched+words", "batched+words", "greedy, with times of words", False),
+    _faster("sequential", "greedy", timed=True),
+    _faster("vad", "greedy, with its voice activity detection"),
     CLI,
     Program("pywhispercpp", "q8_0, one call", _peer("pywhispercpp"), _cpp_version),
+    _faster("batched+beam", "5 beams"),
+    _faster("sequential+beam", "5 beams: its defaults"),
+    _faster("batched+words", "greedy, with times of words", only="clean"),
+    CUT,
 )

@@ -75,7 +75,9 @@ def _tables(found: Sequence[Score]) -> list[str]:
     texts = []
     for model in _unique(each.model for each in found):
         mine = [each for each in found if each.model == model]
-        texts += [f"### {model}: accuracy", _accuracy(mine)]
+        texts += [f"### {model}: accuracy", _accuracy([each for each in mine if not each.figures])]
+        if any(each.figures for each in mine):
+            texts += [f"### {model}: cuts and preparing", _cuts([each for each in mine if each.figures])]
         if any(each.runs for each in mine):
             texts += [f"### {model}: speed and memory", _speed([each for each in mine if each.runs])]
     return texts
@@ -117,6 +119,18 @@ def _speed(timed: Sequence[Score]) -> str:
             ]
             for each in sorted(timed, key=lambda each: each.track)
         ],
+    )
+
+
+def _cuts(scores: Sequence[Score]) -> str:
+    names = {
+        "cut_at_pauses": "cut every minute at a pause: words that differ, %",
+        "cut_anywhere": "cut at the second, %",
+        "preparing": "decoding, voice activity and cutting, processors' s",
+        "recognising": "recognising, s",
+    }
+    return table(
+        ["track", *names.values()], [[each.track, *(f"{each.figures[name]:.2f}" for name in names)] for each in scores]
     )
 
 

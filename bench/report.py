@@ -7,15 +7,17 @@ from statistics import fmean, median
 from pydantic import BaseModel
 
 from bench import scoring
-from bench.programs import BATCHED, CLI, OURS
+from bench.programs import BATCHED, CLI, CUT, OURS
 from bench.results import Result
-from bench.tracks import SILENT, Track
+from bench.tracks import SILENT, Track, kind_of
 
 LONG = 600.0
 """Seconds of sound from which on speed is compared."""
 
 FASTER_THAN_BATCHED, FASTER_THAN_CLI = 0.75, 0.5
 TIME_ERROR = 0.2
+CHANGED_BY_CUTS = 1.0
+PREPARING, PREPARING_MODEL = 3.0, "base"
 
 
 class Score(BaseModel):
@@ -43,10 +45,11 @@ class Score(BaseModel):
     wall: float | None = None
     cpu: float | None = None
     peak_bytes: float | None = None
+    figures: dict[str, float] = {}
 
     @property
     def kind(self) -> str:
-        return self.track.rpartition("-")[0] or self.track
+        return kind_of(self.track)
 
     @property
     def wrong(self) -> int:
@@ -76,6 +79,7 @@ def score(runs: Sequence[Result], track: Track, normalise: Callable[[str], str])
         model=first.model,
         track=track.name,
         audio_seconds=track.seconds,
+        figures=first.heard.figures,
     )
     if track.speaks:
         errors = scoring.errors(track.text, first.heard.text, normalise)
@@ -154,6 +158,17 @@ def _of_kind(name: str, kind: str, by: dict[str, list[Score]]) -> list[Bound]:
     if pairs:
         mine, theirs = (max(each) / 2**20 for each in zip(*pairs, strict=True))
         found.append(_at_most(f"{name}: peak memory in MB, of faster-whisper's", mine, theirs))
+    return found + _of_cuts(name, by.get(CUT.name, []))
+
+
+def _of_cuts(name: str, scores: Sequence[Score]) -> list[Bound]:
+    if not scores:
+        return []
+    changed = fmean(each.figures["cut_at_pauses"] for each in scores)
+    found = [_at_most(f"{name}: words in % that differ if cut every minute", changed, CHANGED_BY_CUTS)]
+    if scores[0].model == PREPARING_MODEL:
+        share = fmean(100 * each.figures["preparing"] / each.figures["recognising"] for each in scores)
+        found.append(_at_most(f"{name}: decoding and voice activity in % of recognising", share, PREPARING))
     return found
 
 

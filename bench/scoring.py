@@ -78,18 +78,3 @@ def times(utterances: Sequence[Utterance], heard: Sequence[Timed]) -> Times | No
 
 def plain(word: str) -> str:
     return "".join(filter(str.isalnum, word)).casefold()
-
-
-def differences(truth: str, heard: str, normalise: Callable[[str], str]) -> list[tuple[str, str]]:
-    """What was said and what was heard instead, with a few words around each difference."""
-    a, b = normalise(truth).split(), normalise(heard).split()
-    found = []
-    for tag, i, j, k, m in difflib.SequenceMatcher(None, a, b, False).get_opcodes():
-        if tag != "equal":
-            found.append((_excerpt(a, i, j), _excerpt(b, k, m)))
-    return found
-
-
-def _excerpt(words: list[str], start: int, end: int) -> str:
-    around = 4
-    return " ".join([*words[max(0, start - around) : start], "[", *words[start:end], "]", *words[end : end + around]])

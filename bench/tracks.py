@@ -59,8 +59,18 @@ class Track:
     utterances: tuple[Utterance, ...] = ()
 
     @property
+    def kind(self) -> str:
+        return kind_of(self.name)
+
+    @property
     def speaks(self) -> bool:
         return bool(self.text)
+
+
+def kind_of(name: str) -> str:
+    """Tracks that differ by their seeds only are of one kind."""
+    kind, _, _ = name.rpartition("-")
+    return kind if kind in KINDS else name
 
 
 def decode(path: Path, *options: str) -> Sound:

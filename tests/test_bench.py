@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import publishing, report, scoring, tracks
+from bench import chunking, differing, publishing, report, scoring, tracks
 from bench.heard import Heard, Timed
 from bench.programs import cli_words
 from bench.report import Score
 from bench.results import Result, Store
 from bench.tracks import Track, Utterance
+from container.cutting import cut, speech_spans
+from container.vad import Activity
 
 
 def timed(*words: tuple[float, float, str]) -> list[Timed]:
@@ -46,8 +48,21 @@ def test_errors_are_counted_by_kind() -> None:
     assert errors.rate == 0.5
 
 
-def test_differences_are_shown_with_their_neighbours() -> None:
-    assert scoring.differences("a b c d", "a b x d", str.lower) == [("a b [ c ] d", "a b [ x ] d")]
+def test_differences_are_told_apart() -> None:
+    found = differing.compared(
+        "a b c d e f g h i j k l", "a x c d e f g h i z k l", "a b c d e f g h i y k", "b", str.lower
+    )
+    assert found.splitlines() == [
+        "only ours: 1",
+        "  said:  a [ b ] c d e f",
+        "  heard: a [ x ] c d e f",
+        "only b: 1",
+        "  said:  h i j k [ l ]",
+        "  heard: h i y k [ ]",
+        "both (as ours heard it): 1",
+        "  said:  f g h i [ j ] k l",
+        "  heard: f g h i [ z ] k l",
+    ]
 
 
 def test_tokens_of_whisper_cli_become_words() -> None:
@@ -147,6 +162,28 @@ class TestBounds:
         found = report.score(runs, track, str.lower)
         assert (found.runs, found.recognising, found.wall, found.cpu, found.deleted) == (3, 2, 3, 4, 1)
         assert report.score(runs[:1], track, str.lower).recognising is None
+
+
+class TestCutEveryMinute:
+    # Speech all the time but for a pause of 0.64 s before every multiple of 6.4 s.
+    ACTIVITY = Activity(np.tile(np.repeat([1, 0], [180, 20]).astype(np.float32), 25), np.zeros(5000, np.float32), 160.0)
+
+    def test_at_the_nearest_pauses(self) -> None:
+        cuts = chunking.at_pauses(speech_spans(self.ACTIVITY), self.ACTIVITY.duration)
+        assert cuts == pytest.approx([9 * 6.4 - 0.32, 19 * 6.4 - 0.32])
+
+    def test_at_the_second(self) -> None:
+        assert chunking.minutes(160.0) == [60.0, 120.0]
+        assert chunking.minutes(60.0) == []
+
+    def test_no_chunk_reaches_over_a_cut_and_no_speech_is_lost(self) -> None:
+        chunks = chunking.divided(self.ACTIVITY, chunking.minutes(160.0))
+        assert all(int(chunk.start / 60) == int((chunk.end - 0.05) / 60) for chunk in chunks)
+        heard = sum(span.end - span.start for chunk in chunks for span in chunk.speech)
+        assert heard == pytest.approx(25 * 180 * 0.032)
+
+    def test_a_whole_is_what_it_was(self) -> None:
+        assert chunking.divided(self.ACTIVITY, []) == cut(self.ACTIVITY)
 
 
 def test_results_are_found_again_until_something_changes(tmp_path: Path) -> None:
