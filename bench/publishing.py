@@ -5,9 +5,8 @@ import json
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from bench import report
+from bench import drawing, report
 from bench.report import Score
 from bench.tracks import KINDS, SILENT
 
@@ -20,7 +19,8 @@ def publish(found: Sequence[Score], cores: int, docs: Path | None) -> int:
     """Prints tables and bounds, and writes all into `docs`; returns 1 if a bound is missed, else 0."""
     kept = report.bounds(found)
     about: dict[str, object] = {
-        "machine": f"{cores} cores of {machine()}",
+        "machine": machine(),
+        "cores": cores,
         "date": datetime.date.today().isoformat(),
         "versions": {each.program: f"{each.version}; {each.setting}" for each in found},
     }
@@ -68,7 +68,8 @@ def _about(about: dict[str, object]) -> str:
     versions = about["versions"]
     assert isinstance(versions, dict)
     listed = "\n".join(f"- {program}: {version}" for program, version in versions.items())
-    return f"{about['date']}, {about['machine']}:\n\n{listed}\n\n![Word errors and times](benchmarks.svg)"
+    where = f"{about['date']}, {about['cores']} cores of {about['machine']}:"
+    return f"{where}\n\n{listed}\n\n![Word errors and times](benchmarks.svg)"
 
 
 def _tables(found: Sequence[Score]) -> list[str]:
@@ -149,34 +150,23 @@ def _unique(values: object) -> list[str]:
 
 
 def plot(found: Sequence[Score], file: Path) -> None:
-    """Word error rates beside time, a row for each model."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "benchmarks"
-    from matplotlib import pyplot
-
-    models = _unique(each.model for each in found)
-    figure, axes = pyplot.subplots(len(models), 2, figsize=(11, 3.4 * len(models)), squeeze=False, layout="constrained")
-    for row, model in zip(axes, models, strict=True):
-        mine = [each for each in found if each.model == model]
-        _bars(row[0], [each for each in mine if each.kind in KINDS], f"{model}: word errors, %", report.rate)
-        _bars(row[1], [each for each in mine if each.runs], f"{model}: seconds per minute of sound", _pace)
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
-    figure.savefig(file, metadata={"Date": None})
-    pyplot.close(figure)
+    """Word errors beside time, a row for each model."""
+    panels = []
+    for model in _unique(each.model for each in found):
+        mine = [each for each in found if each.model == model and not each.figures]
+        spoken, timed = [each for each in mine if each.kind in KINDS], [each for each in mine if each.runs]
+        panels.append(_bars(spoken, f"{model}: word errors, %", report.rate))
+        panels.append(_bars(timed, f"{model}: seconds per minute of sound", _pace))
+    drawing.bars(panels, 2, file)
 
 
 def _pace(of: Sequence[Score]) -> float:
     return 60 * sum(each.recognising or 0 for each in of) / sum(each.audio_seconds for each in of)
 
 
-def _bars(axis: Any, found: Sequence[Score], title: str, figure: Callable[[Sequence[Score]], float]) -> None:
-    kinds, programs = _unique(each.kind for each in found), _unique(each.program for each in found)
-    width = 0.8 / max(1, len(programs))
-    for index, program in enumerate(programs):
-        groups = [[each for each in found if (each.kind, each.program) == (kind, program)] for kind in kinds]
-        heights = [figure(group) if group else 0.0 for group in groups]
-        axis.bar([place + index * width for place in range(len(kinds))], heights, width, label=program)
-    axis.set_title(title, fontsize=10)
-    axis.set_xticks([place + 0.4 for place in range(len(kinds))], kinds)
+def _bars(found: Sequence[Score], title: str, figure: Callable[[Sequence[Score]], float]) -> drawing.Bars:
+    groups: dict[str, dict[str, list[Score]]] = {}
+    for each in found:
+        groups.setdefault(each.program, {}).setdefault(each.kind, []).append(each)
+    heights = {program: {kind: figure(of) for kind, of in kinds.items()} for program, kinds in groups.items()}
+    return drawing.Bars(title, _unique(each.kind for each in found), heights)
