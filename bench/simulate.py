@@ -249,7 +249,7 @@ def main() -> None:
         "one-file": one_file(measured, size),
         "ceiling": ceiling(measured),
         "many-files": many_files(measured, size),
-        "batches": f"{batches(curves)}\n\nThe rule gives **{size} s**; `BATCH_SECONDS` is {default_batch()} by default.",
+        "batches": f"{batches(curves)}\n\nThe rule gives **{size} s**; `BATCH_SECONDS` is {default_batch()} s.",
     }
     for name, text in sections.items():
         replace_section(DOCS / "scale.md", f"simulate: {name}", text)
