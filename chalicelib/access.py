@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-from chalicelib.jobs import Request, WebhookURL
+from chalicelib.jobs import UNIQUE, Request, WebhookURL, Whole
 
 MAX_NAME = 100
 MAX_DAYS = 3650
@@ -49,11 +49,11 @@ def distinct(scopes: list[Scope]) -> list[Scope]:
 class Limits(Request):
     """What a token may use; null is no limit. A month is one of the calendar, in UTC; `largest_file` is in bytes."""
 
-    requests_per_minute: PositiveInt | None = None
+    requests_per_minute: Annotated[PositiveInt, Whole] | None = None
     audio_hours_per_month: PositiveFloat | None = None
     dollars_per_month: PositiveFloat | None = None
-    largest_file: PositiveInt | None = None
-    files_per_job: PositiveInt | None = None
+    largest_file: Annotated[PositiveInt, Whole] | None = None
+    files_per_job: Annotated[PositiveInt, Whole] | None = None
 
 
 class NewToken(Request):
@@ -61,11 +61,12 @@ class NewToken(Request):
 
     owner: Annotated[PlainName, Field(min_length=1)]
     name: PlainName = ""
-    scopes: Annotated[
-        list[Scope], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(distinct)
-    ] = Field(default=list(USUAL))
+    scopes: Annotated[list[Scope], Field(min_length=1, json_schema_extra=UNIQUE), AfterValidator(distinct)] = Field(
+        default=list(USUAL)
+    )
     days: Annotated[
-        Annotated[int, Field(ge=1, le=MAX_DAYS)] | None, Field(description="How long it is valid; null: for ever.")
+        Annotated[int, Field(ge=1, le=MAX_DAYS), Whole] | None,
+        Field(description="How long it is valid; null: for ever."),
     ] = None
     limits: Limits = Limits()
     webhook: Annotated[

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, FiniteFloat
 from chalicelib import answers, ids, keys, views
 from chalicelib.errors import conflict, not_found
 from chalicelib.formats import store
-from chalicelib.jobs import Job, MediaFile, Request
+from chalicelib.jobs import Count, Job, MediaFile, Request
 from chalicelib.ports import ObjectMissing
 from chalicelib.service import Service
 from chalicelib.speakers import known_as
@@ -28,7 +28,7 @@ Speaker = Annotated[str, AfterValidator(known_as)]
 class EditedSegment(Request):
     """Segment number `id` of the base with what is given changed, or a new one, of which text and times are given."""
 
-    id: Annotated[int, Field(ge=0)] | None = None
+    id: Count | None = None
     text: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
     start: Seconds | None = None
     end: Seconds | None = None

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from chalicelib import answers, prices, speeds
-from chalicelib.jobs import MAX_FILES, RelativePath, Request
+from chalicelib.jobs import MAX_FILES, Count, RelativePath, Request
 from chalicelib.settings import Capacity, Settings
 from chalicelib.validation import field_error, parsed, wrong_fields
 
@@ -28,7 +28,7 @@ class EstimatedFile(Request):
     """A file that is to be uploaded: its size in bytes, and its length if that is known."""
 
     path: RelativePath
-    size: Annotated[int, Field(ge=0)]
+    size: Count
     audio_seconds: Annotated[float, Field(ge=0, le=LONGEST_SECONDS)] | None = None
 
     @property

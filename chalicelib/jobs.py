@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from chalicelib import addresses, keys, languages
 
@@ -130,6 +130,12 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+# 3.0 is a whole number in JSON too.
+Whole = BeforeValidator(lambda number: int(number) if isinstance(number, float) and number.is_integer() else number)
+Count = Annotated[int, Field(ge=0), Whole]
+UNIQUE = {"uniqueItems": True}
+
+
 class Options(Request):
     """How to transcribe."""
 
@@ -138,9 +144,9 @@ class Options(Request):
     )
     task: Task = Task.TRANSCRIBE
     model: Annotated[str | None, Field(description="Null: the service's own.")] = None
-    formats: Annotated[
-        list[Format], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(distinct)
-    ] = list(Format)
+    formats: Annotated[list[Format], Field(min_length=1, json_schema_extra=UNIQUE), AfterValidator(distinct)] = list(
+        Format
+    )
     prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS, description="Names and terms that occur.")] = ""
     word_timestamps: Annotated[bool, Field(description="Whether `json` lists the words.")] = True
     diarize: Annotated[bool, Field(description="Whether to tell speakers apart by their voices.")] = False
@@ -159,7 +165,7 @@ class NewFile(Request):
     """A file to upload: its path below the folder that the job is about, and its size in bytes."""
 
     path: RelativePath
-    size: Annotated[int, Field(ge=0, description="In bytes.")]
+    size: Annotated[Count, Field(description="In bytes.")]
 
 
 def no_clashes(files: list[NewFile]) -> list[NewFile]:
@@ -207,7 +213,9 @@ Labels = Annotated[
 class NewFiles(Request):
     """Some of a job's files, of which it has all when it is `sealed`."""
 
-    files: Annotated[list[NewFile], Field(max_length=MAX_PAGE), AfterValidator(no_clashes)] = []
+    files: Annotated[
+        list[NewFile], Field(max_length=MAX_PAGE, json_schema_extra=UNIQUE), AfterValidator(no_clashes)
+    ] = []
     sealed: bool = False
 
 
@@ -247,12 +255,16 @@ WebhookURL = Annotated[
 class NewJob(Request):
     """A job to make."""
 
-    files: Annotated[list[NewFile], Field(min_length=1, max_length=MAX_PAGE), AfterValidator(no_clashes)]
+    files: Annotated[
+        list[NewFile],
+        Field(min_length=1, max_length=MAX_PAGE, json_schema_extra=UNIQUE),
+        AfterValidator(no_clashes),
+    ]
     options: Options = Options()
     sealed: Annotated[bool, Field(description="Whether these are all files.")] = True
     labels: Annotated[Labels, Field(description="Names with values, to find jobs by.")] = {}
     keep_days: Annotated[
-        Annotated[int, Field(ge=1, le=MAX_KEEP_DAYS)] | None,
+        Annotated[int, Field(ge=1, le=MAX_KEEP_DAYS), Whole] | None,
         Field(description="After so many days all of the job is deleted; null: it is kept."),
     ] = None
     webhook: Annotated[WebhookURL | None, Field(description="An https:// URL that is told of its end.")] = None

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from chalicelib import answers, views
 from chalicelib.errors import Problem, conflict
-from chalicelib.jobs import FileState, MediaFile, Request
+from chalicelib.jobs import FileState, MediaFile, Request, Whole
 from chalicelib.parts import MOST_PARTS, Layout
 from chalicelib.ports import NoRoom, ObjectExists, Part, PartsDiffer, UploadMissing
 from chalicelib.service import Service
@@ -36,7 +36,7 @@ def crc32(text: str) -> str:
 class WantedPart(Request):
     """A part to upload: its number, from 1, and the CRC-32 of its bytes, without which it is not taken."""
 
-    number: Annotated[int, Field(ge=1, le=MOST_PARTS)]
+    number: Annotated[int, Field(ge=1, le=MOST_PARTS), Whole]
     crc32: Annotated[str, AfterValidator(crc32), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9+/]{6}==$"})]
 
 
@@ -49,7 +49,7 @@ class WantedParts(Request):
 class SentPart(Request):
     """A part that was uploaded, and the ETag that the answer to it had."""
 
-    number: Annotated[int, Field(ge=1, le=MOST_PARTS)]
+    number: Annotated[int, Field(ge=1, le=MOST_PARTS), Whole]
     etag: Annotated[str, Field(max_length=200)]
 
 

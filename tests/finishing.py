@@ -123,7 +123,7 @@ class Bench:
 
     def _noting(self, app: ASGIApp) -> ASGIApp:
         async def noting(scope: Scope, receive: Receive, send: Send) -> None:
-            headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+            headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
             self.requests.append((scope["method"], scope["path"], headers))
             status = self.fault(scope)
             if status is HANG:
