@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from chalicelib.access import Scope
-from chalicelib.jobs import Channels, FileState, Format, JobState, Task
+from chalicelib.jobs import Channels, FileState, Format, Guard, JobState, Task
 
 
 def _said(description: str, **schema: Any) -> Any:
@@ -97,6 +97,7 @@ class ChosenOptions(TypedDict):
     word_timestamps: bool
     diarize: bool
     channels: Channels
+    guards: list[Guard]
 
 
 class Delivery(TypedDict):

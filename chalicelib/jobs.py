@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -71,6 +71,17 @@ class Channels(StrEnum):
     SPLIT = "split"
 
 
+class Guard(StrEnum):
+    """What keeps Whisper from inventing text; see `container.guards`."""
+
+    SPEECH = "speech"
+    OUTSIDE = "outside"
+    ATTEMPTS = "attempts"
+    LOOPS = "loops"
+    SOUNDS = "sounds"
+    PHANTOMS = "phantoms"
+
+
 class Format(StrEnum):
     TXT = "txt"
     SRT = "srt"
@@ -120,10 +131,13 @@ Language = Annotated[
 ]
 
 
-def distinct(formats: list[Format]) -> list[Format]:
-    if len(set(formats)) < len(formats):
-        raise ValueError("must name each format once")
-    return formats
+Named = TypeVar("Named", Format, Guard)
+
+
+def distinct(names: list[Named]) -> list[Named]:
+    if len(set(names)) < len(names):
+        raise ValueError("must name each once")
+    return names
 
 
 class Request(BaseModel):
@@ -153,6 +167,11 @@ class Options(Request):
     channels: Annotated[Channels, Field(description="Those that are split are transcribed each as a speaker.")] = (
         Channels.MIX
     )
+    guards: Annotated[
+        list[Guard],
+        Field(json_schema_extra={"uniqueItems": True}, description="What is to keep invented text away."),
+        AfterValidator(distinct),
+    ] = list(Guard)
 
     @model_validator(mode="after")
     def one_way_to_tell_speakers_apart(self) -> "Options":

@@ -25,6 +25,12 @@ class Segment(Span):
     speaker: str | None = None
     words: list[Word]
 
+    @classmethod
+    def of(cls, words: list[Word]) -> "Segment":
+        """The segment that words make, of which there is at least one."""
+        text = "".join(word.text for word in words).strip()
+        return cls(start=words[0].start, end=words[-1].end, text=text, words=words)
+
 
 class Transcript(BaseModel):
     """A whole media file: times on the original media timeline, `duration` of its audio in seconds.

@@ -126,6 +126,7 @@ def _options(options: Options) -> answers.ChosenOptions:
         "word_timestamps": options.word_timestamps,
         "diarize": options.diarize,
         "channels": options.channels,
+        "guards": options.guards,
     }
 
 

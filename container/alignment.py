@@ -5,12 +5,13 @@ within connected speech, but knows nothing of pauses. The voice activity detecti
 hundredths of a second, but nothing of words. Together: each pause is put between the two words it lies nearest to.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 
+from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span, Word
+from container.guards import ALL, describes_sound
 
 HALF_WORD = 0.12
 """Seconds before its end at which a word is certainly spoken."""
@@ -31,13 +32,8 @@ Without punctuation attention rests on the last word before a pause until the ne
 but the time for speaking it is before the pause.
 """
 
-SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*)[\s.]*")
-
-FASTEST_SPEECH = 40
-"""Characters a second: twice what a fast speaker says."""
-
-LONGEST_ECHO = 30
-"""Words in a phrase that a stuck decoder repeats."""
+OUTSIDE = 1.0
+"""Seconds by which the time of a word must miss all speech to count as outside of it."""
 
 OPENING = (' "', " '", " (", " [", " “", " ‘", " «", " ¿", " ¡", "「", "『", "（", "《")
 """How punctuation begins that belongs to the word after it."""
@@ -89,49 +85,15 @@ def complete(tokens: list[Token]) -> tuple[list[Token], float | None]:
     return tokens[: closing + 1], tokens[closing].end if opening.text else opening.end
 
 
-def segments(tokens: list[Token], chunk: Chunk) -> list[Segment]:
+def segments(tokens: list[Token], chunk: Chunk, guards: Collection[Guard] = ALL) -> list[Segment]:
     """Segments with timed words, on the timeline of the chunk that the tokens were heard in."""
-    groups = [
-        [replace(piece, end=piece.end + chunk.start, last=piece.last + chunk.start) for piece in pieces]
-        for group in _groups(tokens)
-        if (pieces := _pieces(group)) and not _describes_sound(pieces)
-    ]
+    groups = [_pieces(group, chunk.start) for group in _groups(tokens)]
+    if Guard.SOUNDS in guards:
+        groups = [group for group in groups if not describes_sound("".join(piece.text for piece in group))]
+    if Guard.OUTSIDE in guards:
+        groups = _inside(groups, chunk.speech)
     words = iter(_timed([piece for group in groups for piece in group], chunk))
-    return [_segment([next(words) for _ in group]) for group in groups]
-
-
-def without_echoes(found: list[Segment]) -> list[Segment]:
-    """The segments without phrases that repeat what was just said faster than anybody can speak.
-
-    That is how the loops of a stuck decoder show: there is no sound left to align the repetition with. Who says "nine,
-    nine, nine" takes time for it, and is left alone.
-    """
-    words = [word for segment in found for word in segment.words]
-    kept: list[Word] = []
-    for word in words:
-        kept.append(word)
-        for size in range(1, min(LONGEST_ECHO, len(kept) // 2) + 1):
-            if _echo(kept[-2 * size : -size], kept[-size:]):
-                del kept[-size:]
-                break
-    alive = {id(word) for word in kept}
-    rests = [[word for word in segment.words if id(word) in alive] for segment in found]
-    return [_segment(rest) for rest in rests if rest]
-
-
-def _echo(said: list[Word], again: list[Word]) -> bool:
-    text = "".join(word.text for word in again)
-    seconds = again[-1].end - again[0].start
-    return _spoken(said) == _spoken(again) and seconds * FASTEST_SPEECH < len(text)
-
-
-def _spoken(words: list[Word]) -> list[str]:
-    return ["".join(filter(str.isalnum, word.text)).casefold() for word in words]
-
-
-def _segment(words: list[Word]) -> Segment:
-    text = "".join(word.text for word in words).strip()
-    return Segment(start=words[0].start, end=words[-1].end, text=text, words=words)
+    return [Segment.of([next(words) for _ in group]) for group in groups if group]
 
 
 def _groups(tokens: list[Token]) -> Iterator[list[Token]]:
@@ -147,10 +109,14 @@ def _groups(tokens: list[Token]) -> Iterator[list[Token]]:
         yield group
 
 
-def _pieces(tokens: list[Token]) -> list[_Piece]:
-    """Tokens become words, with punctuation at the word it belongs to: the one before, but for opening brackets."""
+def _pieces(tokens: list[Token], start: float) -> list[_Piece]:
+    """Tokens become words, with punctuation at the word it belongs to: the one before, but for opening brackets.
+
+    The times of tokens are from `start` on.
+    """
     pieces: list[_Piece] = []
-    for text, probability, end in _characters(tokens):
+    for text, probability, time in _characters(tokens):
+        end = time + start
         spoken = any(character.isalnum() for character in text)
         last = pieces[-1] if pieces else None
         if last and not last.spoken:
@@ -164,9 +130,20 @@ def _pieces(tokens: list[Token]) -> list[_Piece]:
     return [piece for piece in pieces if piece.spoken]
 
 
-def _describes_sound(pieces: list[_Piece]) -> bool:
-    """Whether the segment is what subtitles say where nobody speaks: [Music], (applause), *laughs*."""
-    return bool(SOUND.fullmatch("".join(piece.text for piece in pieces)))
+def _inside(groups: list[list[_Piece]], speech: list[Span]) -> list[list[_Piece]]:
+    """The words during which, or near which, somebody speaks.
+
+    A word's time is from the end of the one before it to its own: attention tells no more.
+    """
+    kept, before = [], float("-inf")
+    for group in groups:
+        inside = []
+        for piece in group:
+            start, before = min(before, piece.end), piece.end
+            if any(span.start - OUTSIDE < piece.end and start < span.end + OUTSIDE for span in speech):
+                inside.append(piece)
+        kept.append(inside)
+    return kept
 
 
 def _characters(tokens: list[Token]) -> Iterator[tuple[str, float, float]]:

@@ -47,15 +47,17 @@ class Listener:
         for detector, samples in zip(self._detectors, block.T, strict=True):
             detector.feed(samples)
 
-    def finish(self) -> Heard:
-        """What was said from the first sample to the last."""
+    def finish(self, spoken_only: bool = True) -> Heard:
+        """What was said from the first sample to the last, or all that was to be heard."""
         activities = [detector.finish() for detector in self._detectors]
         different: list[int] = []
         for channel in range(len(activities)):
             if not any(self._same(channel, earlier) for earlier in different):
                 different.append(channel)
         chunks = [
-            chunk.model_copy(update={"channel": channel}) for channel in different for chunk in cut(activities[channel])
+            chunk.model_copy(update={"channel": channel})
+            for channel in different
+            for chunk in cut(activities[channel], spoken_only)
         ]
         return Heard(activities[0].duration, chunks, len(activities), len(different) > 1)
 

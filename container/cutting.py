@@ -60,9 +60,13 @@ def _runs(probability: NDArray[np.float32]) -> list[tuple[int, int]]:
     ]
 
 
-def cut(activity: Activity) -> list[Chunk]:
-    """Chunks of at most LIMIT seconds that together hold all speech: in order, disjoint, none without speech."""
-    spans = [part for span in speech_spans(activity) for part in _split(span, activity)]
+def cut(activity: Activity, spoken_only: bool = True) -> list[Chunk]:
+    """Chunks of at most LIMIT seconds that together hold all speech: in order, disjoint, none without speech.
+
+    Unless `spoken_only`, all that is to be heard counts as speech.
+    """
+    heard = speech_spans(activity) if spoken_only else [Span(start=0, end=activity.duration)]
+    spans = [part for span in heard for part in _split(span, activity) if part.end > part.start]
     chunks = [Chunk(start=group[0].start, end=group[-1].end, speech=group) for group in _pack(spans)]
     return _padded(chunks, activity.duration)
 

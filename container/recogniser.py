@@ -1,7 +1,7 @@
 """Speech to words: whisper.cpp over one chunk of audio at a time, with the model kept in memory."""
 
 import atexit
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,13 @@ import _pywhispercpp as whisper
 import numpy as np
 from numpy.typing import NDArray
 
+from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span
 from container import ggml
-from container.alignment import Token, complete, segments, without_echoes
+from container.alignment import Token, complete, segments
 from container.binary import MalformedFile, Reader
 from container.catalogue import ModelError
+from container.guards import ALL, guarded
 from container.loudness import level, raised
 
 RATE = 16_000
@@ -83,7 +85,14 @@ class Recogniser:
             self._context = None
 
     def transcribe(
-        self, audio: Samples, chunk: Chunk, *, language: str = "en", translate: bool = False, prompt: str = ""
+        self,
+        audio: Samples,
+        chunk: Chunk,
+        *,
+        language: str = "en",
+        translate: bool = False,
+        prompt: str = "",
+        guards: Collection[Guard] = ALL,
     ) -> list[Segment]:
         """The words of one chunk: `audio` are its samples, float32 from -1 to 1 at 16 kHz, at most 30 s.
 
@@ -94,9 +103,9 @@ class Recogniser:
         found: list[Segment] = []
         start, speech = chunk.start, chunk.speech
         while speech:
-            tokens = self._hear(audio[round((start - chunk.start) * RATE) :], language, translate, prompt)
+            tokens = self._hear(audio[round((start - chunk.start) * RATE) :], language, translate, prompt, guards)
             tokens, resume = complete(tokens)
-            heard = segments(tokens, Chunk(start=start, end=chunk.end, speech=speech))
+            heard = segments(tokens, Chunk(start=start, end=chunk.end, speech=speech), guards)
             found += heard
             end = heard[-1].end if heard else start
             resume, enough = (end, UNHEARD) if resume is None else (max(end, start + resume), UNHEARD_PROMISED)
@@ -104,7 +113,7 @@ class Recogniser:
             if resume < start + SHORTEST_STEP or sum(span.end - span.start for span in speech) < enough:
                 break
             start = max(resume, speech[0].start - LEAD)
-        return without_echoes(found)
+        return guarded(found, guards)
 
     def detect_language(self, audio: Samples) -> tuple[str, float]:
         """The code and probability of the language spoken in up to 30 s of speech."""
@@ -122,15 +131,17 @@ class Recogniser:
 
     def _widen_context(self) -> None:
         """Undo the short `audio_ctx` of the last call, which sticks: set the full one, and stop before encoding."""
-        params = self._params(WINDOW, "en", False, "")
+        params = self._params(WINDOW, "en", False, "", ALL)
         params.set_encoder_begin_callback(lambda _: False)
         whisper.whisper_full(self._context, params, np.zeros(RATE, np.float32), RATE)
 
-    def _hear(self, audio: Samples, language: str, translate: bool, prompt: str) -> list[Token]:
+    def _hear(
+        self, audio: Samples, language: str, translate: bool, prompt: str, guards: Collection[Guard]
+    ) -> list[Token]:
         """The tokens of one pass over the audio; times are seconds from its start."""
         padding = max(0, int(SHORTEST_AUDIO * RATE) - len(audio))
         samples = np.ascontiguousarray(np.pad(audio, (0, padding)), np.float32)
-        params = self._params(len(samples) / RATE, language, translate, prompt)
+        params = self._params(len(samples) / RATE, language, translate, prompt, guards)
         code = whisper.whisper_full(self._context, params, samples, len(samples))
         if code:
             raise RuntimeError(f"whisper_full failed with code {code}")
@@ -146,7 +157,7 @@ class Recogniser:
             return Token(b"", data.p, (data.id - self._begin) * STAMP_SECONDS)
         return Token(whisper.whisper_token_to_bytes(self._context, data.id), data.p, data.t_dtw / 100)
 
-    def _params(self, seconds: float, language: str, translate: bool, prompt: str) -> Any:
+    def _params(self, seconds: float, language: str, translate: bool, prompt: str, guards: Collection[Guard]) -> Any:
         """Every parameter that matters, anew for each call: nothing sticks.
 
         `single_segment` makes whisper.cpp hear the audio once and return all tokens, time stamps among them.
@@ -161,7 +172,7 @@ class Recogniser:
         params.single_segment = True
         params.token_timestamps = False
         params.suppress_blank = True
-        params.temperature, params.temperature_inc = 0.0, 0.2
+        params.temperature, params.temperature_inc = 0.0, 0.2 if Guard.ATTEMPTS in guards else 0.0
         params.entropy_thold, params.logprob_thold, params.no_speech_thold = 2.4, -1.0, 0.6
         params.greedy = {"best_of": BEST_OF}
         params.max_tokens = round(SPARE_TOKENS + TOKENS_PER_SECOND * seconds)

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from chalicelib import keys, languages, limits
 from chalicelib.formats import store
-from chalicelib.jobs import Channels, FileError, FileState, Job, JobState, MediaFile, Task
+from chalicelib.jobs import Channels, FileError, FileState, Guard, Job, JobState, MediaFile, Task
 from chalicelib.ports import ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
 from chalicelib.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
@@ -292,7 +292,7 @@ class Steps:
                 yield block.tobytes()
 
         self.objects.put_stream(keys.samples(job.id, file.n), blocks())
-        return findings, listener.finish()
+        return findings, listener.finish(Guard.SPEECH in job.options.guards)
 
     def _language(self, job: Job, file: MediaFile, heard: Heard) -> tuple[str, float | None]:
         """The language asked for, or else the one that the first speech of the file is in."""
@@ -311,6 +311,7 @@ class Steps:
             language=audio.language,
             translate=job.options.task == Task.TRANSLATE,
             prompt=job.options.prompt,
+            guards=job.options.guards,
         )
 
     def _samples(self, job_id: str, n: int, channels: int, chunk: Chunk) -> NDArray[np.float32]:

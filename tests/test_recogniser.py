@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from chalicelib.languages import CODES
-from chalicelib.transcript import Chunk, Segment, Span, Word
+from chalicelib.transcript import Chunk, Segment, Span
 from container import weights
-from container.alignment import Token, complete, segments, without_echoes
+from container.alignment import Token, complete, segments
 from container.catalogue import ModelError
 from container.cutting import cut
 from container.media import decode
@@ -211,9 +211,6 @@ class TestWords:
     def test_a_last_word_does_not_swallow_what_was_not_understood(self) -> None:
         assert timed(tokens((" one", 1.0)), (0.5, 8.0)) == [(" one", 0.5, 1.0)]
 
-    def test_sounds_are_not_words(self) -> None:
-        assert timed(tokens((" [", 1.0), ("Music", 2.0), ("]", 2.0)), (0, 10)) == []
-
     def test_an_open_end_is_heard_again(self) -> None:
         stamp, word = Token(b"", 1.0, 2.0), Token(b" a", 1.0, 1.0)
         later = Token(b"", 1.0, 2.4)
@@ -221,11 +218,3 @@ class TestWords:
         assert complete([word]) == ([word], None)
         assert complete([word, stamp, later]) == ([word, stamp], 2.4)
         assert complete([word, stamp, later, word]) == ([word, stamp], 2.4)
-
-    def test_loops_are_cut_and_patience_is_not(self) -> None:
-        def said(*times: float) -> list[Segment]:
-            words = [Word(start=a, end=b, text=" nine", probability=0.9) for a, b in pairwise(times)]
-            return [Segment(start=times[0], end=times[-1], text="nine", words=words)]
-
-        assert [len(s.words) for s in without_echoes(said(0, 0.4, 0.8, 1.2))] == [3]
-        assert [len(s.words) for s in without_echoes(said(0, 0.4, 0.42, 0.43, 0.44, 0.46))] == [1]

@@ -112,9 +112,10 @@ def test_bad_bodies(service: Service, body: Any, expected: dict[str, str]) -> No
         ("task", "translate", "must be 'transcribe', since the model tiny.en knows English only"),
         ("model", "huge", "must be one of those installed: base, tiny.en"),
         ("formats", [], "must hold at least 1"),
-        ("formats", ["srt", "srt"], "must name each format once"),
+        ("formats", ["srt", "srt"], "must name each once"),
         ("prompt", "x" * 901, "must have no more than 900 characters"),
         ("word_timestamps", "maybe", "must be true or false"),
+        ("guards", ["loops", "loops"], "must name each once"),
         ("diarize", True, "must be false, since this service cannot tell voices apart"),
         ("diarize", "perhaps", "must be true or false"),
         ("channels", "left", "must be 'mix' or 'split'"),
@@ -153,6 +154,7 @@ def test_options_have_defaults_and_the_model_is_filled_in(service: Service) -> N
         "word_timestamps": True,
         "diarize": False,
         "channels": "mix",
+        "guards": ["speech", "outside", "attempts", "loops", "sounds", "phantoms"],
     }
     assert created["files"][0]["upload"]["method"] == "PUT"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from chalicelib import answers
 from chalicelib.access import Scope
-from chalicelib.jobs import Channels, FileState, Format, JobState, Task
+from chalicelib.jobs import Channels, FileState, Format, Guard, JobState, Task
 
 JOB_ID = "01m81w9vyz7j05s4n1ank6m3za"
 PATH = "biology/cells.mp4"
@@ -80,6 +80,7 @@ NEW: answers.Job = {
         "word_timestamps": True,
         "diarize": False,
         "channels": Channels.MIX,
+        "guards": list(Guard),
     },
     "sealed": True,
     "labels": {"course": "biology"},

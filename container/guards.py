@@ -1,0 +1,120 @@
+"""What keeps Whisper from inventing text, as far as the text tells; docs/architecture.md lists all guards."""
+
+import re
+from collections.abc import Collection
+
+from chalicelib.jobs import Guard
+from chalicelib.transcript import Segment, Word
+
+ALL = frozenset(Guard)
+
+SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*)[\s.]*")
+
+FASTEST_SPEECH = 40
+"""Characters a second: twice what a fast speaker says."""
+
+LONGEST_ECHO = 30
+"""Words in a phrase that a stuck decoder repeats."""
+
+CONVINCED = 0.6
+"""Mean probability of the words from which a phrase of THANKS was said: invented ones come with less."""
+
+CREDITS = (
+    "amaraorg",
+    "castingwords",
+    "untertitelungdeszdf",
+    "untertitelimauftragdeszdf",
+    "soustitragest501",
+    "soustitragesociétéradiocanada",
+    "sottotitolierevisioneacuradi",
+    "tvgelderland",
+    "субтитрысделал",
+    "субтитрыделал",
+    "редакторсубтитров",
+    "明镜与点点",
+    "字幕志愿者",
+    "altyazımk",
+)
+"""Parts of the credits of subtitles that Whisper was trained on, in letters and digits alone: nobody says them."""
+
+THANKS = frozenset(
+    (
+        "you",
+        "thankyou",
+        "thankyouforwatching",
+        "thankyousomuchforwatching",
+        "thankyouverymuchforwatching",
+        "thanksforwatching",
+        "thanksforwatchingandseeyounexttime",
+        "pleasesubscribe",
+        "pleasesubscribetomychannel",
+        "pleaselikeandsubscribe",
+        "dontforgettosubscribe",
+        "seeyouinthenextvideo",
+        "seeyounexttime",
+        "vielendank",
+        "vielendankfürszuschauen",
+        "mercidavoirregardécettevidéo",
+        "graciasporverelvideo",
+        "suscríbetealcanal",
+        "obrigadoporassistir",
+        "dziękujęzaoglądanie",
+        "спасибозапросмотр",
+        "продолжениеследует",
+        "ご視聴ありがとうございました",
+        "谢谢观看",
+        "謝謝觀看",
+        "시청해주셔서감사합니다",
+    )
+)
+"""What people say at the ends of videos and Whisper at the end of anything, in letters and digits alone."""
+
+
+def guarded(found: list[Segment], guards: Collection[Guard]) -> list[Segment]:
+    """What is left of the segments of one chunk."""
+    if Guard.LOOPS in guards:
+        found = without_echoes(found)
+    return [segment for segment in found if not is_phantom(segment)] if Guard.PHANTOMS in guards else found
+
+
+def describes_sound(text: str) -> bool:
+    """Whether a segment is what subtitles say where nobody speaks: [Music], (applause), *laughs*."""
+    return bool(SOUND.fullmatch(text))
+
+
+def is_phantom(segment: Segment) -> bool:
+    """Whether the whole segment is a phrase that Whisper is known to invent."""
+    letters = _letters(segment.text)
+    if any(part in letters for part in CREDITS):
+        return True
+    certainty = sum(word.probability for word in segment.words) / max(1, len(segment.words))
+    return letters in THANKS and certainty < CONVINCED
+
+
+def without_echoes(found: list[Segment]) -> list[Segment]:
+    """The segments without phrases that repeat what was just said faster than anybody can speak.
+
+    That is how the loops of a stuck decoder show: there is no sound left to align the repetition with. Who says "nine,
+    nine, nine" takes time for it, and is left alone.
+    """
+    kept: list[Word] = []
+    for word in (word for segment in found for word in segment.words):
+        kept.append(word)
+        for size in range(1, min(LONGEST_ECHO, len(kept) // 2) + 1):
+            if _echo(kept[-2 * size : -size], kept[-size:]):
+                del kept[-size:]
+                break
+    alive = {id(word) for word in kept}
+    rests = [[word for word in segment.words if id(word) in alive] for segment in found]
+    return [Segment.of(rest) for rest in rests if rest]
+
+
+def _echo(said: list[Word], again: list[Word]) -> bool:
+    text = "".join(word.text for word in again)
+    seconds = again[-1].end - again[0].start
+    same = [_letters(word.text) for word in said] == [_letters(word.text) for word in again]
+    return same and seconds * FASTEST_SPEECH < len(text)
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
