@@ -64,8 +64,8 @@ def deploy_stack(context: Context, keep_image: bool) -> None:
     """Make or change the stack."""
     deployment, cloudformation = context.deployment, context.session.client("cloudformation")
     if keep_image:
-        stack.outputs(cloudformation, deployment.stack)
-        uri = stack.parameters(cloudformation, deployment.stack)["ImageUri"]
+        deployed = stack.parameters(cloudformation, deployment.stack)
+        uri, deployment = deployed["ImageUri"], deployment.with_image_of(deployed)
     else:
         uri = image.push(deployment, context.session.client("ecr"))
     limits = context.session.client("lambda").get_account_settings()["AccountLimit"]
@@ -108,16 +108,22 @@ def show_logs(context: Context, minutes: int) -> None:
 @commands
 def destroy(context: Context, with_data: bool, yes: bool) -> None:
     """Take the API, the stack and the images away; the data stays unless told."""
-    deployment, session, outputs = context.deployment, context.session, context.outputs
-    what = "and DELETE ALL ITS MEDIA, TRANSCRIPTS AND RECORDS" if with_data else "and keep its data"
+    deployment, session = context.deployment, context.session
+    cloudformation = session.client("cloudformation")
+    # Nothing, if a stack could not be made, or an earlier call has taken it away.
+    outputs = stack.found(cloudformation, deployment.stack)
+    named = outputs or deployment.data
+    doomed = ", ".join(named[name] for name in deployment.data)
+    what = f"and DELETE ALL THAT IS IN {doomed}" if with_data else "and keep its data"
     if not yes:
         click.confirm(f"Destroy {deployment.stack} in {deployment.account}, {deployment.region}, {what}?", abort=True)
-    api.delete(context.stage, outputs, session.client("s3"))
-    stack.destroy(session.client("cloudformation"), deployment.stack)
+    if outputs:
+        api.delete(context.stage, outputs, session.client("s3"))
+    stack.destroy(cloudformation, deployment.stack)
     data.delete_repository(session, deployment.repository)
     data.delete_logs(session, context.stage)
     if with_data:
-        data.delete(session, outputs)
+        data.delete(session, named)
 
 
 @main.command("run-image")

