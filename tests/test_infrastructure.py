@@ -242,6 +242,18 @@ def test_every_setting_of_the_sample_is_one() -> None:
     assert sample.keys() == {variable(name) for name in TEMPLATE["Parameters"]} - derived | others
 
 
+def test_every_setting_is_explained_with_its_default() -> None:
+    _, _, below = Path("docs/operations.md").read_text().partition("## Settings")
+    rows = re.findall(r"^\| (`[^|]+) \| ([^|]*) \| ([^|]+) \|$", below.partition("\n## ")[0], re.MULTILINE)
+    told = {name: default for names, default, _ in rows for name in re.findall(r"`([A-Z_]+)`", names)}
+    sample = parse(Path("sample.env").read_text().replace("\n#", "\n"))
+    assert told.keys() - {"BUILD_OPTIONS"} == sample.keys() - {"AWS_ACCT_ID", "AWS_DEFAULT_REGION"}
+    for parameter, form in TEMPLATE["Parameters"].items():
+        if form["Type"] == "Number" and variable(parameter) != "MAX_CONCURRENCY":
+            assert told[variable(parameter)].split()[0] == str(form["Default"])
+    assert "80 %" in told["MAX_CONCURRENCY"]
+
+
 @pytest.mark.parametrize(
     ("told", "message"),
     [
