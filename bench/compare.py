@@ -44,9 +44,9 @@ class Plan:
                             yield run, model, track, program
 
 
-def carry_out(plan: Plan, place: Place, store: Store, only_find: bool = False) -> list[Result]:
-    """The results of a plan; what was found out before with the same versions is not run again."""
-    results = []
+def carry_out(plan: Plan, place: Place, store: Store, only_find: bool = False) -> dict[Path, Result]:
+    """The results of a plan by their files; what was found out before with the same versions is not run again."""
+    results = {}
     for run, model, track, program in plan:
         version = program.version()
         file = store.file(program.name, version, program.setting, model, track.sound, run)
@@ -69,7 +69,7 @@ def carry_out(plan: Plan, place: Place, store: Store, only_find: bool = False) -
             )
             store.put(file, result)
             print(report.line(result, track), flush=True)
-        results.append(result)
+        results[file] = result
     return results
 
 
@@ -127,15 +127,16 @@ def main() -> None:
         long = tuple(track for track in heard if track.speaks and track.seconds >= report.LONG)
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
             place = prepared(args.models, args.cores, Path(scratch))
-            results = []
+            found: dict[Path, Result] = {}
             if args.what != "accuracy":
                 plan = Plan(timed, tuple(args.models), long, True, args.runs)
-                results += carry_out(plan, place, store, args.what == "report")
+                found |= carry_out(plan, place, store, args.what == "report")
             if args.what != "speed":
                 plan = Plan(programs, tuple(args.models), heard, False, 1)
-                results += carry_out(plan, place, store, args.what == "report")
+                found |= carry_out(plan, place, store, args.what == "report")
     except (debian.NoPackage, installing.Missing, measuring.Failed, ModelError, FetchError, ValueError) as error:
         sys.exit(str(error))
+    results = list(found.values())
     (BUILD / "differences.txt").write_text(differing.from_the_best(results, heard))
     scores = report.scores(results, heard)
     sys.exit(publishing.publish(scores, args.cores, publishing.DOCS if args.what == "report" else None))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-EVERY = 0.1
+EVERY = 0.25
 """Seconds between two looks at the memory."""
 
 
