@@ -26,10 +26,12 @@ from chalicelib import (
     editing,
     errors,
     estimates,
+    forms,
     inbox,
     keys,
     limits,
     multipart,
+    openai,
     page,
     pages,
     platform,
@@ -41,6 +43,8 @@ from chalicelib.aws.events import objects_created
 from chalicelib.errors import Problem
 
 app = Chalice(app_name="transcribe", configure_logs=False)
+# API Gateway spoils bytes that it takes for text.
+app.api.binary_types.append(forms.MEDIA)
 
 # Needed where events are subscribed to, which is `chalice deploy` alone; it finds no bucket of this name.
 MEDIA_BUCKET = os.environ.get("MEDIA_BUCKET", "MEDIA_BUCKET-is-not-set")
@@ -224,6 +228,21 @@ def get_media(job_id: str, n: str) -> Any:
     return _found(platform.service().media_url(_owner(), job_id, n))
 
 
+@route("/v1/audio/transcriptions", "POST", content_types=[forms.MEDIA])
+def transcribe_audio() -> Any:
+    return _spoken(openai.transcribe)
+
+
+@route("/v1/audio/translations", "POST", content_types=[forms.MEDIA])
+def translate_audio() -> Any:
+    return _spoken(openai.translate)
+
+
+@route("/v1/models")
+def list_models() -> Any:
+    return openai.models(platform.service())
+
+
 @route("/token")
 def get_own_token() -> Any:
     service = platform.service()
@@ -326,9 +345,16 @@ def _found(url: str) -> Response:
     return Response("", {"Location": url, "Content-Type": "text/plain"}, HTTPStatus.FOUND)
 
 
+def _spoken(answer: Callable[..., openai.Spoken]) -> Response:
+    request = _request()
+    spoken = answer(platform.service(), _owner(), _token(), request.headers["content-type"], request.raw_body)
+    return Response(spoken.body, {"Content-Type": spoken.media})
+
+
 def _asset(asset: page.Asset) -> Response:
     return Response(asset.body, dict(asset.headers))
 
 
 def _problem(problem: Problem, headers: Mapping[str, str | list[str]] = {}) -> Response:
-    return Response(problem.body(), {**headers, "Content-Type": errors.CONTENT_TYPE}, problem.status)
+    body = errors.document(problem, _request().context["resourcePath"])
+    return Response(body, {**headers, "Content-Type": errors.CONTENT_TYPE}, problem.status)

@@ -33,6 +33,7 @@ class ProblemDocument(TypedDict):
     status: int
     detail: Annotated[str, _said("One sentence, or a few, for people.")]
     errors: NotRequired[Annotated[list[WrongField], _said("The wrong fields, if it is fields that are wrong.")]]
+    error: NotRequired[Annotated["OpenAIError", _said("The same as OpenAI's clients expect it, below `/v1/`.")]]
 
 
 class Health(TypedDict):
@@ -286,3 +287,60 @@ class NewlyMadeToken(Token):
 
 class Tokens(TypedDict):
     tokens: list[Token]
+
+
+class TranscriptionText(TypedDict):
+    text: str
+
+
+class VerboseWord(TypedDict):
+    word: str
+    start: float
+    end: float
+
+
+class VerboseSegment(TypedDict):
+    """A segment with the figures that OpenAI's API has."""
+
+    id: int
+    seek: Annotated[int, _said("The start in hundredths of a second.")]
+    start: float
+    end: float
+    text: str
+    tokens: Annotated[list[int], _said("Always empty.")]
+    temperature: Annotated[float, _said("Always 0.")]
+    avg_logprob: Annotated[float, _said("The mean of the logarithms of the words' probabilities.")]
+    compression_ratio: Annotated[float, _said("How many times smaller the text is when compressed by zlib.")]
+    no_speech_prob: Annotated[float, _said("Always 0: where nobody speaks there is no segment.")]
+
+
+class VerboseTranscription(TypedDict):
+    """A transcript with its times, in seconds."""
+
+    task: Task
+    language: Annotated[str, _said("Its code, such as `en`.")]
+    duration: float
+    text: str
+    segments: NotRequired[list[VerboseSegment]]
+    words: NotRequired[list[VerboseWord]]
+
+
+class OpenAIModel(TypedDict):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class OpenAIModels(TypedDict):
+    object: Literal["list"]
+    data: list[OpenAIModel]
+
+
+class OpenAIError(TypedDict):
+    """An error as clients of OpenAI's API look for it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None

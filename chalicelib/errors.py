@@ -39,6 +39,24 @@ class Problem(Exception):
 
 
 CONTENT_TYPE = "application/problem+json"
+# The part of the API that clients of OpenAI's use, which look for `error`.
+OPENAI = "/v1/"
+
+
+def document(problem: Problem, path: str) -> dict[str, Any]:
+    """The problem document that is answered to a request for `path`."""
+    body = problem.body()
+    return {**body, "error": _of_openai(problem)} if path.startswith(OPENAI) else body
+
+
+def _of_openai(problem: Problem) -> dict[str, Any]:
+    kind = "invalid_request_error"
+    if problem.status == HTTPStatus.TOO_MANY_REQUESTS:
+        kind = "rate_limit_error"
+    elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = "server_error"
+    field = problem.errors[0]["field"] if problem.errors else None
+    return {"message": problem.detail, "type": kind, "param": field, "code": None}
 
 
 def not_found(what: str) -> Problem:

@@ -1,6 +1,7 @@
 """The use cases of the API: each takes the caller and the raw request and returns what is to be answered."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -41,12 +42,15 @@ EXECUTION_ENDS = {
 
 @dataclass(frozen=True)
 class Service:
+    """`stopping` is set when requests that wait for something had better end."""
+
     objects: Objects
     records: Records
     workflow: Workflow
     settings: Settings
     clock: Callable[[], float] = time.time
     counters: Counters = field(default_factory=MemoryCounters)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def health(self) -> answers.Health:
         return {

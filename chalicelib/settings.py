@@ -26,12 +26,14 @@ class Settings:
 
     `object_origins` are scheme and host of the signed URLs of objects, where that is not the API itself. A file of at
     most `largest_put` can be uploaded by a single request. `diarizes` if voices can be told apart.
+    A request may wait `wait_seconds` for a transcript; API Gateway gives up after 29.
     """
 
     models: Mapping[str, bool]
     default_model: str
     largest_file: int
     diarizes: bool = False
+    wait_seconds: float = 24
     largest_put: int = 5 * 2**30
     url_seconds: int = 12 * 3600
     object_origins: tuple[str, ...] = ()

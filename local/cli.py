@@ -67,7 +67,7 @@ def serve(host: str, port: int, data: Path, models: Path, model: str) -> None:
     try:
         with open_service(data, models, model) as local:
             token = local.token
-            serve(application(local.service, local.objects), host, port, announce)
+            serve(application(local.service, local.objects), host, port, announce, local.service.stopping.set)
     except (StartError, ModelError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:

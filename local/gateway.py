@@ -6,6 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from chalice.app import Chalice
 from chalice.config import Config
 from chalice.local import ForbiddenError, LocalChalice, LocalGateway, NotAuthorizedError, RouteMatcher
@@ -14,12 +15,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from chalicelib import errors
 from chalicelib.access import Token
 from chalicelib.errors import Problem, not_found, unauthorized
+from chalicelib.forms import MEDIA
 
-# That of API Gateway.
+# That of API Gateway, and that of OpenAI's API with some room for the rest of the form.
 MAX_BODY_BYTES = 10 * 10**6
-
+MAX_FORM_BYTES = 26 * 2**20
+# How many requests may wait for transcripts at once, without being in the way of others.
+WAITING = 100
 
 BODY_SECONDS = 60
 
@@ -37,11 +42,13 @@ class Gateway:
         app.__class__ = LocalChalice
         self._routes = RouteMatcher(list(app.routes))
         self._gateway = LocalGateway(app, Config(config_from_disk={"lambda_timeout": 60}))
+        self._waiting = CapacityLimiter(WAITING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         body = await self._body(request)
-        response = await run_in_threadpool(self._answer, request, body)
+        limiter = self._waiting if request.url.path.startswith(errors.OPENAI) else None
+        response = await to_thread.run_sync(self._answer, request, body, limiter=limiter)
         await response(scope, receive, send)
 
     async def _body(self, request: Request) -> bytes:
@@ -78,17 +85,18 @@ def _url(request: Request) -> str:
 
 
 async def _body(request: Request) -> bytes:
+    most = MAX_FORM_BYTES if request.headers.get("content-type", "").startswith(MEDIA) else MAX_BODY_BYTES
     too_large = Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"The body must not be larger than {MAX_BODY_BYTES} bytes. Media go to the upload URLs of a job.",
+        f"The body must not be larger than {most} bytes. Media go to the upload URLs of a job.",
     )
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+    if declared.isdigit() and int(declared) > most:
         raise too_large
     body = bytearray()
     async for block in request.stream():
         body += block
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > most:
             raise too_large
     return bytes(body)
 

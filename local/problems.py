@@ -15,21 +15,24 @@ from chalicelib.errors import Problem
 logger = logging.getLogger(__name__)
 
 
-def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+def answer(problem: Problem, path: str, headers: Mapping[str, str] | None = None) -> Response:
     challenge = {"WWW-Authenticate": "Bearer"} if problem.status == HTTPStatus.UNAUTHORIZED else {}
     return JSONResponse(
-        problem.body(), problem.status, {**challenge, **problem.headers, **(headers or {})}, errors.CONTENT_TYPE
+        errors.document(problem, path),
+        problem.status,
+        {**challenge, **problem.headers, **(headers or {})},
+        errors.CONTENT_TYPE,
     )
 
 
-def _problem(_: Request, error: Exception) -> Response:
+def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return answer(error)
+    return answer(error, request.url.path)
 
 
-def _http_exception(_: Request, error: Exception) -> Response:
+def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return answer(errors.of_status(HTTPStatus(error.status_code)), error.headers)
+    return answer(errors.of_status(HTTPStatus(error.status_code)), request.url.path, error.headers)
 
 
 def _disconnected(_: Request, __: Exception) -> Response:
@@ -38,7 +41,7 @@ def _disconnected(_: Request, __: Exception) -> Response:
 
 def _crash(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return answer(errors.of_status(HTTPStatus.INTERNAL_SERVER_ERROR))
+    return answer(errors.of_status(HTTPStatus.INTERNAL_SERVER_ERROR), request.url.path)
 
 
 HANDLERS: Mapping[type[Exception], ExceptionHandler] = {

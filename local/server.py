@@ -52,19 +52,28 @@ def application(service: Service, objects: DiskObjects) -> Starlette:
     return app
 
 
-def serve(app: ASGIApp, host: str, port: int, announce: Callable[[str], None]) -> None:
+def serve(
+    app: ASGIApp, host: str, port: int, announce: Callable[[str], None], stopping: Callable[[], None] = lambda: None
+) -> None:
     """Serves until SIGINT or SIGTERM, then ends within seconds; a second SIGINT ends it at once.
 
-    `announce` is called with the server's URL as soon as it takes connections; port 0 takes a free one. Raises OSError
-    if the address cannot be had.
+    `announce` is called with the server's URL as soon as it takes connections, `stopping` as soon as it takes no more;
+    port 0 takes a free one. Raises OSError if the address cannot be had.
     """
-    Server(app, host, port, announce).run()
+    Server(app, host, port, announce, stopping).run()
 
 
 class Server(uvicorn.Server):
     """Uvicorn on a socket that takes connections from the start. `should_exit` stops it from any thread."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, announce: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        announce: Callable[[str], None] = lambda _: None,
+        stopping: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -82,6 +91,7 @@ class Server(uvicorn.Server):
         )
         self._socket = _listen(host, port)
         self._announce = announce
+        self._stopping = stopping
 
     @property
     def url(self) -> str:
@@ -90,6 +100,10 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         super().run(sockets or [self._socket])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -127,7 +141,7 @@ class _Requests:
         except asyncio.CancelledError:
             if not answering:
                 stopping = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The server is being stopped. Try again later.")
-                await problems.answer(stopping, {"Connection": "close"})(scope, receive, send)
+                await problems.answer(stopping, scope["path"], {"Connection": "close"})(scope, receive, send)
 
 
 def _listen(host: str, port: int) -> socket.socket:

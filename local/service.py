@@ -29,6 +29,8 @@ OWNER = "local"
 SECRET_BYTES = 32
 # Only the disk bounds a file here; on AWS it may have 5 TB, and so it may here, so that a job runs on either platform.
 LARGEST_FILE = 5 * 10**12
+# As long as clients of OpenAI's API wait, with room for proxies that wait less.
+WAIT_SECONDS = 300
 
 
 class StartError(Exception):
@@ -71,6 +73,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
                 default_model=model,
                 largest_file=LARGEST_FILE,
                 largest_put=LARGEST_FILE,
+                wait_seconds=WAIT_SECONDS,
                 capacity=Capacity(
                     workers=layout.recognisers,
                     processors=layout.threads,

@@ -128,7 +128,7 @@ class Download(FileResponse):
         if refused is not None:
             headers = {name.decode(): value.decode() for name, value in refused["headers"] if name == b"content-range"}
             problem = Problem(HTTPStatus(refused["status"]), "The Range header asks for bytes that the file has not.")
-            await problems.answer(problem, headers)(scope, receive, send)
+            await problems.answer(problem, scope["path"], headers)(scope, receive, send)
 
 
 def _check_length(request: Request, size: int) -> None:

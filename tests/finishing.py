@@ -1,5 +1,6 @@
 """A site whose workflow is over at once: for tests of what clients see, with everything else real."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -69,6 +70,10 @@ class Finisher:
             return
         for format in formats:
             text = f"{format} of {Path(file.path).name}\n"
+            if format == "json":
+                text = json.dumps(
+                    {"task": "transcribe", "language": "en", "duration": 11, "text": text, "segments": []}
+                )
             self.objects.put(keys.transcript(file.job, file.output, format), text.encode())
         warnings = ["It ends early."] if "short" in file.path else []
         self.records.move_file(file, FileState.SUCCEEDED, {"audio_seconds": SECONDS, "warnings": warnings})
@@ -89,6 +94,7 @@ class Bench:
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     # With a file of certificate and key it speaks TLS.
     certificate: Path | None = None
+    wait_seconds: float = 24
     _server: Server | None = None
     _thread: threading.Thread | None = None
 
@@ -103,7 +109,12 @@ class Bench:
         return [f"{method} {path}" for method, path, _ in self.requests]
 
     def start(self, port: int = 0) -> None:
-        settings = Settings(models={"tiny.en": False, "base": True}, default_model="tiny.en", largest_file=10**12)
+        settings = Settings(
+            models={"tiny.en": False, "base": True},
+            default_model="tiny.en",
+            largest_file=10**12,
+            wait_seconds=self.wait_seconds,
+        )
         service = Service(self.site.objects, self.site.records, self.finisher, settings)
         self._server = Server(self._noting(application(service, self.site.objects)), "127.0.0.1", port)
         self._server.config.ssl_certfile = self.certificate
@@ -137,8 +148,9 @@ class Bench:
 
 
 @contextmanager
-def bench(folder: Path) -> Iterator[Bench]:
+def bench(folder: Path, wait_seconds: float = 24) -> Iterator[Bench]:
     started = Bench.at(folder)
+    started.wait_seconds = wait_seconds
     started.start()
     try:
         yield started

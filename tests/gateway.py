@@ -1,5 +1,6 @@
 """API Gateway, which the emulator has but cannot call functions with: HTTP to Lambda by the API's own description."""
 
+import base64
 import json
 import re
 import threading
@@ -23,7 +24,7 @@ class Gateway:
 
     description: dict[str, Any]
 
-    def answer(self, method: str, url: str, headers: dict[str, str], body: str) -> Answer:
+    def answer(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
         parts = urlsplit(url)
         path = parts.path.removeprefix(f"/{STAGE}")
         for template, methods in self.description["paths"].items():
@@ -53,11 +54,17 @@ class Gateway:
                         "authorizer": principal,
                         "identity": {"sourceIp": "127.0.0.1"},
                     },
-                    "body": body or None,
-                    "isBase64Encoded": False,
+                    **self._body(headers, body),
                 }
                 return _response(invoke(operation["x-amazon-apigateway-integration"]["uri"], event))
         return _refusal(403)
+
+    def _body(self, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+        """As it is put into an event, which is text."""
+        media = headers.get("Content-Type", "").partition(";")[0]
+        if media in self.description["x-amazon-apigateway-binary-media-types"]:
+            return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+        return {"body": body.decode() or None, "isBase64Encoded": False}
 
     def _principal(self, operation: dict[str, Any], headers: dict[str, str], arn: str) -> dict[str, Any] | int | None:
         """Who the authorizer says is asking; the status of the answer if nobody who may."""
@@ -101,7 +108,7 @@ def serving(description: dict[str, Any]) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.title(): value for name, value in self.headers.items()}
             status, answered, content = gateway.answer(self.command, self.path, headers, body)
             self.send_response(status)

@@ -162,7 +162,7 @@ def assert_problem(response: httpx.Response, status: int, *said: str) -> None:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
-    assert set(problem) - {"errors"} == {"type", "title", "status", "detail"}
+    assert set(problem) - {"errors", "error"} == {"type", "title", "status", "detail"}
     assert problem["type"] == "about:blank"
     assert problem["title"] == HTTPStatus(status).phrase
     assert problem["status"] == status

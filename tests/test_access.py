@@ -42,7 +42,8 @@ def request(http: httpx.Client, method: str, path: str) -> httpx.Response:
     for parameter in ("{job_id}", "{token_id}"):
         path = path.replace(parameter, MISSING)
     body = b"{}" if method in ("POST", "PUT", "PATCH") else None
-    headers = {"Content-Type": "application/json"} if body else {}
+    kind = "multipart/form-data" if "/audio/" in path else "application/json"
+    headers = {"Content-Type": kind} if body else {}
     return http.request(method, path.replace("{n}", "0"), content=body, headers=headers)
 
 

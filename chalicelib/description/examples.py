@@ -143,6 +143,9 @@ VERSIONS: answers.Versions = {
     ]
 }
 
+FORM: dict[str, Any] = {"file": "…", "model": "whisper-1", "response_format": "json"}
+SPOKEN: answers.TranscriptionText = {"text": "And so my fellow Americans ask not what your country can do for you …"}
+
 ESTIMATED_FILES: dict[str, Any] = {"files": [{"path": PATH, "size": SIZE, "audio_seconds": 1204.5}]}
 ESTIMATE: answers.Estimate = {
     "audio_seconds": 1204.5,

@@ -104,7 +104,7 @@ def _operation(group: str, operation: Operation, schemas: Mapping[Any, Any]) -> 
     if operation.parameters:
         described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body:
-        content = {JSON: {"schema": schemas[operation.body], "example": operation.example}}
+        content = {operation.body_media: {"schema": schemas[operation.body], "example": operation.example}}
         described["requestBody"] = {"required": operation.body_required, "content": content}
     described["responses"] = {
         **{str(answer.status.value): _answer(answer, schemas) for answer in operation.answers},
@@ -126,11 +126,12 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 def _answer(answer: Answer, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {"description": answer.about}
+    texts = {media: {"schema": {"type": "string"}} for media in answer.others}
     if answer.headers:
         described["headers"] = {name: _header(about) for name, about in answer.headers.items()}
     if answer.kind:
         example = {} if answer.example is None else {"example": answer.example}
-        described["content"] = {JSON: {"schema": schemas[answer.kind], **example}}
+        described["content"] = {JSON: {"schema": schemas[answer.kind], **example}, **texts}
     elif answer.media:
         described["content"] = {answer.media: {"schema": {"type": "string"}}}
     return described

@@ -24,7 +24,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that is no error. `kind` is the type of its JSON; other `media` have none, nor have empty answers."""
+    """An answer that is no error. `kind` is the type of its JSON, instead of which it may be text of `others`.
+
+    Other `media` have no type, nor have empty answers.
+    """
 
     status: HTTPStatus
     about: str
@@ -32,6 +35,7 @@ class Answer:
     example: Any = None
     media: str | None = JSON
     headers: Mapping[str, str] | None = None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Operation:
     answers: tuple[Answer, ...]
     about: str = ""
     body: Any = None
+    body_media: str = JSON
     body_required: bool = True
     example: Any = None
     parameters: tuple[Parameter, ...] = ()

@@ -35,6 +35,12 @@ def led(what: str) -> tuple[Answer, ...]:
     )
 
 
+def spoken() -> tuple[Answer, ...]:
+    kind = answers.TranscriptionText | answers.VerboseTranscription
+    others = ("text/plain", "text/vtt")
+    return (Answer(HTTPStatus.OK, "The transcript, as `response_format` asks.", kind, examples.SPOKEN, others=others),)
+
+
 def page(about: str, media: str) -> tuple[Answer, ...]:
     return (Answer(HTTPStatus.OK, about, media=media),)
 

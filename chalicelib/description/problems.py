@@ -55,6 +55,15 @@ PROBLEMS = {
             Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The server is being stopped. Try again later."),
         ),
         (
+            "The transcript took longer than a request may.",
+            Problem(
+                HTTPStatus.GATEWAY_TIMEOUT,
+                "The transcript is not ready yet. Send the same request again to go on waiting, or fetch the result of "
+                "the job: GET /jobs/01m81w9vyz7j05s4n1ank6m3za.",
+                headers={"Retry-After": "2"},
+            ),
+        ),
+        (
             "There is no room.",
             Problem(
                 HTTPStatus.INSUFFICIENT_STORAGE,

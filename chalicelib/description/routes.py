@@ -6,6 +6,7 @@ from typing import Any
 from chalicelib import answers
 from chalicelib.access import NewToken, Scope
 from chalicelib.description import examples
+from chalicelib.description.openai import OPENAI
 from chalicelib.description.operations import Answer, Operation
 from chalicelib.description.parameters import (
     ASSET,
@@ -204,6 +205,7 @@ OPERATIONS = {
             problems=(CONFLICT,),
         ),
     ),
+    "As in OpenAI's API": OPENAI,
     "Tokens": (
         Operation(
             "GET /token",
