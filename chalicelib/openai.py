@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 
 from chalicelib import answers, control, forms, keys
-from chalicelib.errors import Problem, conflict
+from chalicelib.errors import Problem
 from chalicelib.jobs import (
     MAX_PROMPT_CHARACTERS,
     FileState,
@@ -36,6 +36,7 @@ from chalicelib.jobs import (
     relative_path,
 )
 from chalicelib.languages import AUTO
+from chalicelib.ports import NoRoom
 from chalicelib.service import Service
 from chalicelib.validation import field_error, not_valid, wrong_fields
 
@@ -152,11 +153,12 @@ def _answer(
     sent, data = asked.file
     job_id = _job(service, owner, token, options, _name(sent), data)
     job, file = _ended(service, job_id)
+    if file.state == FileState.CANCELLED:
+        raise _settled(f"The job {job_id} was cancelled. Send the request again for another go.")
     if file.state == FileState.FAILED and file.error is not None:
-        message = f"could not be transcribed: {file.error.message}"
-        raise wrong_fields(field_error(FILE, message))
-    if file.state != FileState.SUCCEEDED:
-        raise conflict(f"The job {job_id} was cancelled. Send the request again for another go.")
+        if file.error.code in OF_THE_FILE:
+            raise wrong_fields(field_error(FILE, f"could not be transcribed: {file.error.message}"))
+        raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"{file.error.message} Send the request again for another go.")
 
     def stored(format: Format) -> str:
         return service.objects.get(keys.transcript(job.id, file.output, format)).decode()
@@ -193,9 +195,18 @@ def _job(service: Service, owner: str, token: str, options: Options, name: str, 
         control.retry(service, owner, job.id, token)
         file = service.records.file(job.id, 0)
     if file is not None and file.state == FileState.AWAITING_UPLOAD:
-        service.objects.put(file.key, data)
+        try:
+            service.objects.put(file.key, data)
+        except NoRoom:
+            detail = "There is no room for this file. Send it again when there is room."
+            raise Problem(HTTPStatus.INSUFFICIENT_STORAGE, detail) from None
         service.object_created(file.key, len(data))
     return job.id
+
+
+def _settled(detail: str) -> Problem:
+    """What somebody wanted, and so is not to be undone by clients that try again by themselves after any conflict."""
+    return Problem(HTTPStatus.CONFLICT, detail, headers={"X-Should-Retry": "false"})
 
 
 def _name(sent: str) -> str:
@@ -227,7 +238,7 @@ def _ended(service: Service, job_id: str) -> tuple[Job, MediaFile]:
     while True:
         job, file = service.records.job(job_id), service.records.file(job_id, 0)
         if job is None or file is None:
-            raise conflict(f"The job {job_id} was deleted meanwhile.")
+            raise _settled(f"The job {job_id} was deleted meanwhile.")
         if job.state.final:
             return job, job.shown(file)
         left = deadline - time.monotonic()

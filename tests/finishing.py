@@ -116,7 +116,8 @@ class Bench:
             wait_seconds=self.wait_seconds,
         )
         service = Service(self.site.objects, self.site.records, self.finisher, settings)
-        self._server = Server(self._noting(application(service, self.site.objects)), "127.0.0.1", port)
+        app = self._noting(application(service, self.site.objects))
+        self._server = Server(app, "127.0.0.1", port, stopping=service.stopping.set)
         self._server.config.ssl_certfile = self.certificate
         self._thread = threading.Thread(target=self._server.run, name="bench")
         self._thread.start()

@@ -100,7 +100,7 @@ def test_what_is_wrong_is_said_by_the_official_client(official: openai.OpenAI, j
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path, wait_seconds=0.3) as started:
+    with bench(tmp_path, wait_seconds=0.5) as started:
         yield started
 
 
@@ -164,6 +164,53 @@ def test_after_a_cancelled_or_deleted_job_there_is_another_go(site: Bench) -> No
         assert ask(http).text == "txt of talk.mp3\n"
         (new,) = http.get("/jobs").json()["jobs"]
         assert new["id"] != job["id"]
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Bench]:
+    with bench(tmp_path / "patient", wait_seconds=30) as started:
+        yield started
+
+
+def test_what_was_cancelled_meanwhile_is_not_begun_anew_by_itself(patient: Bench) -> None:
+    site = patient
+    site.finisher.hold.set()
+    official = openai.OpenAI(base_url=f"{site.url}/v1", api_key=site.token)
+
+    def cancel() -> None:
+        assert eventually(lambda: site.finisher.held != [])
+        with asking(site) as http:
+            http.post(f"/jobs/{site.finisher.held[0]}/cancel").raise_for_status()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    with pytest.raises(openai.ConflictError, match="was cancelled"):
+        official.audio.transcriptions.create(model="whisper-1", file=("a.mp3", b"abc"))
+    thread.join()
+    assert site.paths.count("POST /v1/audio/transcriptions") == 1
+
+
+def test_a_server_that_is_stopped_keeps_nobody_waiting(patient: Bench) -> None:
+    patient.finisher.hold.set()
+    with asking(patient) as http:
+        thread = threading.Thread(
+            target=lambda: patient.stop() if eventually(lambda: patient.finisher.held != []) else None
+        )
+        thread.start()
+        started = time.monotonic()
+        assert ask(http).status_code == 504
+        assert time.monotonic() - started < 15
+        thread.join()
+    patient.start()
+
+
+def test_a_fault_of_ours_is_no_fault_of_the_file(site: Bench) -> None:
+    with asking(site) as http:
+        for _ in range(2):
+            form = {"file": ("fail.mp3", b"abc")}
+            failed = http.post("/v1/audio/transcriptions", data={"model": "whisper-1"}, files=form)
+            assert_refused(failed, 500, "There is no sound in it. Send the request again for another go.")
+        assert len(http.get("/jobs").json()["jobs"]) == 1
 
 
 def test_translations_and_names_of_any_kind(site: Bench) -> None:

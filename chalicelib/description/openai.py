@@ -13,7 +13,7 @@ SMALL = (
     "The answer waits for the transcript. If that takes too long, it is 504, and the same request sent again goes on "
     "with the same job, as the official clients do by themselves. The job is deleted after a day."
 )
-OF_WAITING = (CONFLICT, PAYMENT, HTTPStatus.GATEWAY_TIMEOUT)
+OF_WAITING = (CONFLICT, PAYMENT, HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.INSUFFICIENT_STORAGE)
 
 OPENAI = (
     Operation(
