@@ -13,7 +13,7 @@ DEV := .venv/.dev
 PAGE := chalicelib/static/index.html
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*')
 
-.PHONY: help setup page screenshots demo serve test bench-preparing bench-jobs bench-uploads check format lock clean
+.PHONY: help setup page screenshots demo serve test bench-preparing bench-jobs bench-uploads bench-load check format lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -72,6 +72,9 @@ bench-jobs: $(DEV) ## How quickly a job of 100,000 files is added, asked for, re
 
 bench-uploads: $(DEV) ## Uploads of gigabytes: what they survive, how quick they are (6 GB of disk)
 	@$(BIN)/python -m bench.uploads
+
+bench-load: $(DEV) setup ## Fifty clients poll, eight upload, two have media transcribed, for three minutes
+	@$(BIN)/python -m bench.load
 
 check: $(DEV) ## Lint and types
 	@$(BIN)/ruff check .

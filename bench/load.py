@@ -42,7 +42,7 @@ INTERVAL = 2.0
 LINE = 12_500_000
 # In a single request, and in parts.
 UPLOADS = (20_000_000, 100_000_000)
-SPEECH_MINUTES = 10.0
+SPEECH_MINUTES = 5.0
 SPOKEN = "country can do for you"
 WAITING_FILES = 1000
 

@@ -10,6 +10,7 @@ import base64
 import itertools
 import json
 import re
+import shutil
 import time
 import zlib
 from collections import Counter
@@ -35,6 +36,7 @@ from moto.s3 import notifications
 from moto.s3.responses import S3Response
 
 from client.api import Client
+from client.cli import main as command_line
 from client.errors import Refused
 from client.models import Job, Options
 from deploy import api, stack
@@ -236,6 +238,27 @@ def test_requests_without_a_token_go_no_further(site: Site) -> None:
     assert httpx.get(f"{site.url}/health").json()["status"] == "ok"
     assert httpx.get(f"{site.url}/jobs").status_code == 401
     assert httpx.get(f"{site.url}/jobs", headers={"Authorization": "Bearer nobody's"}).status_code == 403
+
+
+def test_the_command_line(site: Site, silence: Path, tmp_path: Path) -> None:
+    environ = {"TRANSCRIBE_SERVER": site.url, "TRANSCRIBE_TOKEN": site.token}
+
+    def transcribe(code: int, *arguments: str) -> list[dict[str, Any]]:
+        done = CliRunner().invoke(command_line, [*arguments, "--json"], env=environ, prog_name="transcribe")
+        assert done.exit_code == code, done.output
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    (tmp_path / "in").mkdir()
+    shutil.copy(silence, tmp_path / "in" / "a.wav")
+    (sent,) = transcribe(0, str(tmp_path / "in"))
+    assert (sent["error"], sent["transcripts"]["txt"]) == (None, str(tmp_path / "in" / "a.txt"))
+    (job,) = transcribe(0, "list", "--limit", "1")
+    assert (job["state"], job["files_by_state"]) == ("succeeded", {"succeeded": 1})
+    (fetched,) = transcribe(0, "download", job["id"], "-o", str(tmp_path / "out"))
+    assert Path(fetched["transcripts"]["srt"]) == tmp_path / "out" / "a.srt"
+    assert transcribe(1, "retry", job["id"]) == transcribe(1, "cancel", job["id"]) == []
+    assert transcribe(0, "delete", "--yes", job["id"]) == [{"id": job["id"], "state": "deleted"}]
+    assert transcribe(1, "status", job["id"]) == []
 
 
 def test_a_corrupt_file_fails_and_the_others_do_not(site: Site, jfk_video: Path, jfk: Path, tmp_path: Path) -> None:
