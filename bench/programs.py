@@ -117,7 +117,7 @@ def _faster_version() -> str:
 
 
 def _cpp_version() -> str:
-    return version("pywhispercpp")
+    return f"whisper.cpp of pywhispercpp {version('pywhispercpp')}"
 
 
 def _faster(way: str, setting: str, timed: bool = False, only: str = "") -> Program:
