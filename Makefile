@@ -13,7 +13,8 @@ DEV := .venv/.dev
 PAGE := chalicelib/static/index.html
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*')
 
-.PHONY: help setup page screenshots demo serve test bench-preparing bench-jobs bench-uploads bench-load check format lock clean
+.PHONY: help setup page screenshots demo serve test bench-preparing bench-jobs bench-speakers bench-uploads bench-load check
+.PHONY: format lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -69,6 +70,9 @@ bench-preparing: $(DEV) setup ## Memory and disk that preparing a file of ten ho
 
 bench-jobs: $(DEV) ## How quickly a job of 100,000 files is added, asked for, retried and deleted
 	@$(BIN)/python -m bench.jobs
+
+bench-speakers: $(DEV) setup ## How well speakers are told apart, in sound from Debian's packages
+	@$(BIN)/python -m bench.speakers
 
 bench-uploads: $(DEV) ## Uploads of gigabytes: what they survive, how quick they are (6 GB of disk)
 	@$(BIN)/python -m bench.uploads

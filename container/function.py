@@ -1,5 +1,6 @@
 """One container of the function: an event becomes a step, its result keys and counts."""
 
+import functools
 import os
 import platform
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from container.items import Items
 from container.lanes import Lanes
 from container.steps import Steps
 from container.vad import SpeechDetector
+from container.voices import Voices
 from container.whole import Whole
 
 VARIABLES = (
@@ -59,6 +61,10 @@ class Function:
         def detector() -> SpeechDetector:
             return SpeechDetector(catalogue.path(catalogue.VAD, models))
 
+        @functools.cache
+        def voices() -> Voices:
+            return Voices(catalogue.path(catalogue.VOICES, models))
+
         self._memory = memory
         self._records = aws.records(environment)
         self._lanes = Lanes(models, os.cpu_count() or 1, memory * 2**20)
@@ -67,6 +73,7 @@ class Function:
             records=self._records,
             recogniser=self._lanes.recogniser,
             detector=detector,
+            voices=voices,
             batch_seconds=float(environment["BATCH_SECONDS"]),
             at_least=1,
         )

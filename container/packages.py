@@ -13,11 +13,12 @@ from pathlib import Path
 from container.downloads import FetchError
 
 
-def fetch_package(requirement: str, sha256: str, folder: Path) -> Path:
+def fetch_package(requirement: str, sha256: str, folder: Path, tags: Sequence[str] = ()) -> Path:
     """The wheel or sdist `requirement` (`name==version`) with this SHA-256, downloaded to `folder` unless it is there.
 
     It is pip that downloads, so the user's own configuration of index, proxy and certificates applies. For an sdist pip
-    runs the package's build script to learn its metadata, which takes some seconds. Raises `FetchError`.
+    runs the package's build script to learn its metadata, which takes some seconds. `tags` are pip's options that name
+    a wheel for another platform than this. Raises `FetchError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for present in folder.glob(re.sub(r"[-_.]+", "?", requirement.replace("==", "-")) + "*"):
@@ -27,6 +28,7 @@ def fetch_package(requirement: str, sha256: str, folder: Path) -> Path:
         pinned, downloads = Path(temporary, "requirements.txt"), Path(temporary, "downloads")
         pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n")
         options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes"]
+        options += [*tags, "--only-binary=:all:"] if tags else []
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(downloads), "-r", str(pinned)]
         pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if pip.returncode:

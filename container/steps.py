@@ -20,15 +20,16 @@ from chalicelib.formats import store
 from chalicelib.jobs import Channels, FileError, FileState, Guard, Job, JobState, MediaFile, Task
 from chalicelib.ports import ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
-from chalicelib.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript
+from chalicelib.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript, Voice
 from chalicelib.wording import tidied
-from container import media
+from container import diarization, media
 from container.channels import Heard, Listener
 from container.media import Findings, MediaError
 from container.packing import pack
 from container.recogniser import Recogniser
 from container.stitching import interleaved, stitch
 from container.vad import SpeechDetector
+from container.voices import Voices
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ TRACK_TAKEN = "The file has {tracks} sound tracks: number {number} was transcrib
 NOT_SPLIT = "There is only one channel, or all have the same sound: nothing was split."
 LANGUAGE_GUESSED = "The language was guessed ({language}, {percent} %). Name it with the option 'language'."
 SEGMENTS = TypeAdapter(list[Segment])
+VOICES = TypeAdapter(list[Voice])
 BATCHES = TypeAdapter(list[Batch])
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -91,14 +93,16 @@ def none() -> None:
 class Steps:
     """The steps over the ports of a platform.
 
-    `recogniser` gives the loaded model of a name, `detector` a fresh voice activity detector. `batch_seconds` of audio
-    make a batch, but at least `at_least` batches are made where there is enough to share out.
+    `recogniser` gives the loaded model of a name, `detector` a fresh voice activity detector, `voices` the loaded model
+    of voices. `batch_seconds` of audio make a batch, but at least `at_least` batches are made where there is enough to
+    share out.
     """
 
     objects: Objects
     records: Records
     recogniser: Callable[[str], Recogniser]
     detector: Callable[[], SpeechDetector]
+    voices: Callable[[], Voices]
     batch_seconds: float
     at_least: int
     clock: Callable[[], float] = time.time
@@ -179,7 +183,12 @@ class Steps:
             if item.file not in audios:
                 audios[item.file] = self._audio(job_id, item.file)
             audio = audios[item.file]
-            segments = self._recognise(job, item.file, audio, audio.chunks[item.index])
+            chunk = audio.chunks[item.index]
+            samples = self._samples(job_id, item.file, audio.channels, chunk)
+            if job.options.diarize:
+                voices = self.voices().hear(samples, chunk)
+                self.objects.put(keys.voices(job_id, item.file, item.index), VOICES.dump_json(voices))
+            segments = self._recognise(job, audio, chunk, samples)
             self.objects.put(key, SEGMENTS.dump_json(segments))
             self.records.add_speech_done(job_id, item.file, item.seconds)
             slowest, done = max(slowest, time.monotonic() - started), done + item.seconds
@@ -195,6 +204,9 @@ class Steps:
         audio = self._audio(job_id, n)
         try:
             stored = [self.objects.get(keys.chunk(job_id, n, index)) for index in range(len(audio.chunks))]
+            results = [SEGMENTS.validate_json(result) for result in stored]
+            if job.options.diarize:
+                results = self._diarized(job_id, n, results)
         except ObjectMissing:
             self._fail(file, "untranscribed", "Part of the sound could not be transcribed. Send the file again.")
             return
@@ -204,7 +216,7 @@ class Steps:
             model=_model(job),
             task=job.options.task,
             duration=audio.duration,
-            segments=tidied(_stitched(audio, [SEGMENTS.validate_json(result) for result in stored])),
+            segments=tidied(_stitched(audio, results)),
         )
         self.objects.put(keys.version(job_id, n, keys.ORIGINAL), transcript.model_dump_json().encode())
         store(self.objects, job, file, transcript)
@@ -304,15 +316,22 @@ class Steps:
         first = min(heard.chunks, key=lambda chunk: chunk.start)
         return recogniser.detect_language(self._samples(job.id, file.n, heard.count, first))
 
-    def _recognise(self, job: Job, n: int, audio: Audio, chunk: Chunk) -> list[Segment]:
+    def _recognise(self, job: Job, audio: Audio, chunk: Chunk, samples: NDArray[np.float32]) -> list[Segment]:
         return self.recogniser(_model(job)).transcribe(
-            self._samples(job.id, n, audio.channels, chunk),
+            samples,
             chunk,
             language=audio.language,
             translate=job.options.task == Task.TRANSLATE,
             prompt=job.options.prompt,
             guards=job.options.guards,
         )
+
+    def _diarized(self, job_id: str, n: int, results: list[list[Segment]]) -> list[list[Segment]]:
+        """The chunks' segments with their speakers, cut where these change."""
+        heard = [VOICES.validate_json(self.objects.get(keys.voices(job_id, n, index))) for index in range(len(results))]
+        voices = list(itertools.chain.from_iterable(heard))
+        speakers = diarization.cluster(voices)
+        return [diarization.label(segments, voices, speakers) for segments in results]
 
     def _samples(self, job_id: str, n: int, channels: int, chunk: Chunk) -> NDArray[np.float32]:
         """The sound of a chunk, 16 kHz mono, -1 to 1, out of samples of so many channels."""

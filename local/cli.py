@@ -121,6 +121,7 @@ def list_models(models: Path) -> None:
         table.add_row(name, "many" if known.multilingual else "English", "yes" if name in there else "")
     for name in sorted(there - weights.CATALOGUE.keys()):
         table.add_row(name, "many" if weights.is_multilingual(name, models) else "English", "yes")
+    table.add_row(weights.VOICES, "any: tells voices apart", "yes" if catalogue.find(weights.VOICES, models) else "")
     Console().print(table)
 
 

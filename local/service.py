@@ -71,6 +71,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
             settings=Settings(
                 models=installed,
                 default_model=model,
+                diarizes=catalogue.find(catalogue.VOICES, models) is not None,
                 largest_file=LARGEST_FILE,
                 largest_put=LARGEST_FILE,
                 wait_seconds=WAIT_SECONDS,

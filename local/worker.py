@@ -1,6 +1,7 @@
 """The inside of a worker process: it runs steps over this machine's disk, one at a time, with a model kept loaded."""
 
 import errno
+import functools
 import logging
 import os
 import resource
@@ -17,6 +18,7 @@ from container import catalogue
 from container.recogniser import Recogniser, Shelf
 from container.steps import Steps
 from container.vad import SpeechDetector
+from container.voices import Voices
 from local.files import DiskFull
 from local.objects import DiskObjects
 from local.records import SQLiteRecords
@@ -52,11 +54,16 @@ class Workplace:
         def load(model: str) -> Recogniser:
             return Recogniser(catalogue.path(model, self.models), self.threads)
 
+        @functools.cache
+        def voices() -> Voices:
+            return Voices(catalogue.path(catalogue.VOICES, self.models))
+
         return Steps(
             objects=self.objects(),
             records=self.records(),
             recogniser=Shelf(load).get,
             detector=lambda: SpeechDetector(catalogue.path(catalogue.VAD, self.models)),
+            voices=voices,
             batch_seconds=BATCH_SECONDS,
             at_least=self.processes,
         )

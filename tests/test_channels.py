@@ -1,8 +1,6 @@
 """Channels that are transcribed apart: through the real steps, with real ffmpeg and model."""
 
-import shutil
 import wave
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,50 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import keys
-from chalicelib.jobs import Channels, FileState, Format, Job, JobState, MediaFile, Options
+from chalicelib.jobs import Channels, FileState, Options
 from chalicelib.transcript import Segment
 from container.media import BLOCK, RATE, MediaError, decode
 from container.steps import NOT_SPLIT
 from container.stitching import interleaved, stitch
-from local.worker import Workplace
 from tests.media_files import ffmpeg
 from tests.spoken import SPEECH, said_by, spoken
+from tests.stepped import Transcribed, transcribed
 
-
-@dataclass
-class Transcribed:
-    """A file that went through the steps with its channels split."""
-
-    file: MediaFile
-    texts: dict[str, str]
-
-
-def transcribed(source: Path, data: Path, models: Path) -> Transcribed:
-    steps = Workplace(data, models, b"secret", 1, 1).steps()
-    file = MediaFile(job="j", n=0, path=source.name, output="o", size=1, state=FileState.UPLOADED)
-    job = Job(
-        id="j",
-        owner="o",
-        state=JobState.RUNNING,
-        options=Options(model="tiny.en", channels=Channels.SPLIT),
-        created_at=0,
-        size=1,
-        counts={FileState.UPLOADED: 1},
-    )
-    steps.records.add_job(job, [file])
-    stored = data / "objects" / keys.upload("j", source.name)
-    stored.parent.mkdir(parents=True)
-    shutil.copy(source, stored)
-    steps.prepare("j", 0)
-    for batch in steps.batch("j"):
-        steps.transcribe("j", batch)
-    steps.merge("j", 0)
-    found = steps.records.file("j", 0)
-    assert found is not None
-    if found.state == FileState.FAILED:
-        return Transcribed(found, {})
-    return Transcribed(found, {f: steps.objects.get(keys.transcript("j", "o", f)).decode() for f in Format})
+SPLIT = Options(model="tiny.en", channels=Channels.SPLIT)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +30,7 @@ def interview(jfk: Path, models_dir: Path, tmp_path_factory: pytest.TempPathFact
     with wave.open(str(folder / "interview.wav"), "wb") as file:
         file.setparams((3, 2, RATE, 0, "NONE", "NONE"))
         file.writeframes(sound.tobytes())
-    return transcribed(folder / "interview.wav", folder / "data", models_dir)
+    return transcribed(folder / "interview.wav", folder / "data", models_dir, SPLIT)
 
 
 def words(text: str) -> str:
@@ -110,7 +74,7 @@ class TestInterview:
 @pytest.mark.parametrize("channels", ["mono", "stereo|c0=c0|c1=-0.3*c0"])
 def test_the_same_sound_is_transcribed_once(tmp_path: Path, models_dir: Path, jfk: Path, channels: str) -> None:
     ffmpeg("-i", jfk, "-af", f"pan={channels}" if "|" in channels else "anull", "-b:a", "64k", tmp_path / "a.mp3")
-    result = transcribed(tmp_path / "a.mp3", tmp_path / "data", models_dir)
+    result = transcribed(tmp_path / "a.mp3", tmp_path / "data", models_dir, SPLIT)
     # MP3 makes the channels differ a little, and "ask" sound like "asked".
     assert words(result.texts["txt"]).replace("asked", "ask") == KENNEDY
     assert result.file.warnings == [NOT_SPLIT]
@@ -147,7 +111,7 @@ def test_too_many_channels_are_refused(tmp_path: Path, models_dir: Path) -> None
     source = tones(tmp_path, 9)
     with pytest.raises(MediaError, match="The sound has 9 channels, and at most 8 can be transcribed apart"):
         list(decode(str(source), split=True))
-    failed = transcribed(source, tmp_path / "data", models_dir).file
+    failed = transcribed(source, tmp_path / "data", models_dir, SPLIT).file
     assert failed.error is not None
     assert (failed.state, failed.error.code) == (FileState.FAILED, "too_many_channels")
 
