@@ -5,6 +5,7 @@ functions are what `handlers` says under their names: given the event, they retu
 the exception is the error's name.
 """
 
+import functools
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -21,6 +22,12 @@ from moto.cloudformation.models import CloudFormationBackend
 from moto.core.config import default_user_config
 from moto.dynamodb.models.dynamo_type import DDBType, DynamoType
 from moto.server import ThreadedMotoServer
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.item_reader.eval import resource_eval_s3 as reader
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.result_writer.resource_eval import (
+    resource_eval_s3 as writer,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
 from tests import aws
 
@@ -67,6 +74,9 @@ def emulated() -> Iterator[Cloud]:
         stack.enter_context(patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}))
         stack.enter_context(patch.object(DynamoType, "__add__", _add))
         stack.enter_context(patch.object(LambdaFunction, "invoke", _invoke(cloud.handlers)))
+        client = _kept(boto_client_for)
+        for interpreter in (lambda_eval_utils, reader, writer):
+            stack.enter_context(patch.object(interpreter, "boto_client_for", client))
         stack.enter_context(aws.one_at_a_time())
         stack.enter_context(aws.light_transactions())
         s3 = boto3.client("s3")
@@ -91,6 +101,16 @@ def outputs_of_stacks() -> Iterator[None]:
 
     with patch.object(CloudFormationBackend, "execute_change_set", executed):
         yield
+
+
+def _kept(make: Any) -> Any:
+    """Another client for each invocation would be a large part of all the emulator's work."""
+
+    @functools.cache
+    def client(region: str, service: str) -> Any:
+        return make(region, service)
+
+    return lambda region, service, state_credentials: client(region, service)  # noqa: ARG005
 
 
 def _add(this: DynamoType, other: DynamoType) -> DynamoType:

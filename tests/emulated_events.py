@@ -4,7 +4,6 @@ State machines of a stack are executed, with their substitutions; a map fails if
 end of an execution is told to EventBridge, whose rules reach functions; and events of S3 have their sequencer.
 """
 
-import functools
 import itertools
 import json
 import queue
@@ -29,8 +28,6 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
     FailureEventException,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import distributed_iteration_component
-from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
-from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 
@@ -51,7 +48,6 @@ def connected() -> Iterator[None]:
         patch.object(
             BaseExecutionWorkerCommunication, "terminated", _telling(BaseExecutionWorkerCommunication.terminated)
         ),
-        patch.object(lambda_eval_utils, "boto_client_for", _kept(boto_client_for)),
         _streaming(),
         patch.object(Rule, "send_to_targets", _unscheduled(Rule.send_to_targets)),
         patch.object(notifications, "_get_s3_event", _sequenced(notifications._get_s3_event)),
@@ -97,16 +93,6 @@ def _streaming() -> Iterator[None]:
 def _waiting(told: "queue.Queue[Any]") -> Iterator[Any]:
     while not told.empty() and told.queue[0] is not None:
         yield told.get()
-
-
-def _kept(make: Any) -> Any:
-    """Another client for each invocation would be a tenth of all the emulator's work."""
-
-    @functools.cache
-    def client(region: str, service: str) -> Any:
-        return make(region, service)
-
-    return lambda region, service, state_credentials: client(region, service)  # noqa: ARG005
 
 
 def _state_machine(
