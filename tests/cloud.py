@@ -21,17 +21,21 @@ from moto.awslambda.models import LambdaFunction
 from moto.cloudformation.models import CloudFormationBackend
 from moto.core.config import default_user_config
 from moto.dynamodb.models.dynamo_type import DDBType, DynamoType
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import ThreadedMotoServer
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.item_reader.eval import resource_eval_s3 as reader
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.result_writer.resource_eval import (
     resource_eval_s3 as writer,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
 from tests import aws
 
 Handler = Callable[[Any], Any]
+parse = AmazonStateLanguageParser.parse
 
 
 @dataclass
@@ -77,6 +81,10 @@ def emulated() -> Iterator[Cloud]:
         client = _kept(boto_client_for)
         for interpreter in (lambda_eval_utils, reader, writer):
             stack.enter_context(patch.object(interpreter, "boto_client_for", client))
+        stack.enter_context(patch.object(AmazonStateLanguageParser, "parse", staticmethod(_parsed)))
+        # A search of the disk and hundreds of patterns for each request.
+        found = functools.cache(DomainDispatcherApplication.get_backend_for_host)
+        stack.enter_context(patch.object(DomainDispatcherApplication, "get_backend_for_host", found))
         stack.enter_context(aws.one_at_a_time())
         stack.enter_context(aws.light_transactions())
         s3 = boto3.client("s3")
@@ -101,6 +109,17 @@ def outputs_of_stacks() -> Iterator[None]:
 
     with patch.object(CloudFormationBackend, "execute_change_set", executed):
         yield
+
+
+def _parsed(definition: str) -> tuple[Any, Any]:
+    """What the interpreter makes of a definition, whose text is parsed once, since that takes long."""
+    tree = _tree(definition)
+    return Preprocessor().visit(tree), tree
+
+
+@functools.cache
+def _tree(definition: str) -> Any:
+    return parse(definition)[1]
 
 
 def _kept(make: Any) -> Any:
