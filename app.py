@@ -36,6 +36,7 @@ from chalicelib import (
     pages,
     platform,
     retention,
+    search,
     tokens,
 )
 from chalicelib.access import Scope, scope_of
@@ -241,6 +242,11 @@ def translate_audio() -> Any:
 @route("/v1/models")
 def list_models() -> Any:
     return openai.models(platform.service())
+
+
+@route("/search")
+def search_transcripts() -> Any:
+    return search.search(platform.service(), _owner(), _query("q"), _query("cursor"), _query("limit"))
 
 
 @route("/token")

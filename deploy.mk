@@ -3,7 +3,7 @@ STAGE ?= dev
 OWNER ?= me
 DEPLOY = $(BIN)/python -m deploy --stage $(STAGE)
 
-.PHONY: deploy update-code update-config token logs destroy image ecr-repo ecr-login ecr-push stack api \
+.PHONY: deploy update-code update-config token logs reindex destroy image ecr-repo ecr-login ecr-push stack api \
   update-lambda-code update-lambda-config install-emulator local-container
 
 deploy: page image ecr-repo ecr-login stack api ## Deploy to AWS, or bring what is there up to date (STAGE)
@@ -19,6 +19,9 @@ token: $(DEV) ## Make a token (OWNER); for more, see: transcriber tokens --help
 
 logs: $(DEV) ## Show the last hour's logs of all functions
 	@$(DEPLOY) logs
+
+reindex: $(DEV) ## Make what transcripts are searched by anew
+	@$(DEPLOY) reindex
 
 destroy: $(DEV) ## Take all of it away; the data only with DATA_TOO=yes
 	@$(DEPLOY) destroy $(if $(filter yes,$(DATA_TOO)),--data)

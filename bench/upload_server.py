@@ -15,6 +15,7 @@ from chalicelib.service import Service
 from chalicelib.settings import Settings
 from local.objects import DiskObjects
 from local.records import SQLiteRecords
+from local.search import SQLiteIndex
 from local.server import application, serve
 
 OWNER = "bench"
@@ -46,6 +47,9 @@ class Place:
     def arrived(self) -> list[int]:
         """The numbers of the parts that arrived whole, in that order."""
         return [int(line.split()[0]) for line in self.book.read_text().splitlines()] if self.book.exists() else []
+
+    def index(self) -> SQLiteIndex:
+        return SQLiteIndex(self.folder / "search.sqlite")
 
     def objects(self) -> DiskObjects:
         return DiskObjects(self.folder / "objects", b"secret" * 6, self._clock)
@@ -127,7 +131,7 @@ def main() -> None:
     objects, records = place.objects(), place.records()
     objects.clear_unfinished()
     settings = Settings(models={"tiny.en": False}, default_model="tiny.en", largest_file=10**12, largest_put=10**12)
-    app = application(Service(objects, records, Ending(records), settings), objects)
+    app = application(Service(objects, records, Ending(records), place.index(), settings), objects)
     serve(Book(app, place, Line(rate)), "127.0.0.1", port, lambda url: print(url, flush=True))
 
 

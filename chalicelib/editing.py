@@ -10,12 +10,14 @@ from pydantic import AfterValidator, Field, FiniteFloat
 from chalicelib import answers, ids, keys, views
 from chalicelib.errors import conflict, not_found
 from chalicelib.formats import store
-from chalicelib.jobs import Count, Job, MediaFile, Request
+from chalicelib.indexing import passages
+from chalicelib.jobs import Count, Request
 from chalicelib.ports import ObjectMissing
 from chalicelib.service import Service
 from chalicelib.speakers import known_as
-from chalicelib.transcript import Segment, Transcript, Word
+from chalicelib.transcript import Segment, Word
 from chalicelib.validation import field_error, parsed, wrong_fields
+from chalicelib.versions import known, read
 from chalicelib.wording import ideographic, tidied
 
 MAX_CHARACTERS = 10_000
@@ -51,13 +53,13 @@ class Edit(Request):
 def versions(service: Service, owner: str, job_id: str, n: str) -> answers.Versions:
     """The versions of a transcript, oldest first: the last is the current one."""
     job, file = service.transcribed(owner, job_id, n)
-    return {"versions": [_described(id) for id in _ids(service, job, file)]}
+    return {"versions": [_described(id) for id in known(service.objects, job.id, file.n)]}
 
 
 def version_url(service: Service, owner: str, job_id: str, n: str, version: str) -> str:
     """Where a version can be read for a while, as `Transcript` in JSON."""
     job, file = service.transcribed(owner, job_id, n)
-    if version not in _ids(service, job, file):
+    if version not in known(service.objects, job.id, file.n):
         raise not_found("version")
     name = f"{PurePosixPath(file.output).name}.{version}.json"
     return service.objects.presign_get(keys.version(job.id, file.n, version), service.settings.url_seconds, name)
@@ -67,15 +69,18 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
     """Makes a new version the current one and answers with the versions. Raises Problem."""
     job, file = service.transcribed(owner, job_id, n)
     asked = parsed(Edit, body)
-    known = _ids(service, job, file)
-    if not known:
+    there = known(service.objects, job.id, file.n)
+    if not there:
         raise conflict("This transcript was made before transcripts could be edited. Transcribe the file again.")
-    if asked.replaces != known[-1]:
+    if asked.replaces != there[-1]:
         raise conflict("Somebody else has saved a newer version meanwhile. Load it and make your changes again.")
     base = asked.base or asked.replaces
-    if base not in known:
+    if base not in there:
         raise wrong_fields(field_error("base", "must be one of the transcript's versions"))
-    transcript = _read(service, job, file, base)
+    try:
+        transcript = read(service.objects, job.id, file.n, base)
+    except ObjectMissing:
+        raise not_found("version") from None
     segments = _renamed(transcript.segments, asked.speakers or {})
     if asked.segments is not None:
         segments = _edited(segments, asked.segments)
@@ -83,25 +88,12 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
     version = ids.job_id(service.clock())
     service.objects.put(keys.version(job.id, file.n, version), transcript.model_dump_json().encode())
     store(service.objects, job, file, transcript)
-    return {"versions": [_described(id) for id in [*known, version]]}
-
-
-def _ids(service: Service, job: Job, file: MediaFile) -> list[str]:
-    """The ids of the versions: the original, then the others in order of time, as their ids are."""
-    found = {PurePosixPath(key).stem for key in service.objects.keys(keys.versions(job.id, file.n))}
-    edits = sorted(found - {keys.ORIGINAL})
-    return [keys.ORIGINAL, *edits] if keys.ORIGINAL in found else edits
+    service.index.put(job, file.n, passages(transcript.segments))
+    return {"versions": [_described(id) for id in [*there, version]]}
 
 
 def _described(id: str) -> answers.Version:
     return {"id": id, "created_at": None if id == keys.ORIGINAL else views.time(ids.time_of(id))}
-
-
-def _read(service: Service, job: Job, file: MediaFile, version: str) -> Transcript:
-    try:
-        return Transcript.model_validate_json(service.objects.get(keys.version(job.id, file.n, version)))
-    except ObjectMissing:
-        raise not_found("version") from None
 
 
 def _renamed(base: Sequence[Segment], names: Mapping[str, str]) -> list[Segment]:

@@ -1,4 +1,4 @@
-"""What the service needs of a platform. `local/` and `chalicelib/aws/` each implement all three."""
+"""What the service needs of a platform. `local/` and `chalicelib/aws/` each implement all four."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from chalicelib.access import Token
 from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile
 from chalicelib.parts import MOST_PARTS, Span
+from chalicelib.terms import Phrase
 
 
 class JobExists(Exception):
@@ -31,6 +32,10 @@ class PartsDiffer(Exception):
 
 class NoRoom(Exception):
     """There is no room for an object."""
+
+
+class UnknownCursor(Exception):
+    """This does not tell where a search stopped."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,31 @@ class Part:
     size: int
     etag: str
     crc32: str | None
+
+
+Pieces = Sequence[tuple[float, str]]
+"""A passage of a transcript, cut where the second at which it is said is known: the seconds, and the texts."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A passage of file number `n` of a job."""
+
+    job: str
+    n: int
+    pieces: Pieces
+
+    @property
+    def text(self) -> str:
+        return "".join(text for _, text in self.pieces)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found so far; `next` tells where it goes on, `None` if that is all."""
+
+    passages: list[Passage]
+    next: str | None
 
 
 class Objects(Protocol):
@@ -223,6 +253,23 @@ class Records(Counters, Protocol):
 
     def counted(self, key: str) -> dict[str, float]:
         """The sums of a counter, none if it is not there."""
+
+
+class Index(Protocol):
+    """What was said in the transcripts of all owners. Nothing but a copy: it can be made again from the transcripts."""
+
+    def put(self, job: Job, n: int, said: Sequence[Pieces]) -> None:
+        """Takes in the passages of a file, in the order of time, in the place of those there are of it."""
+
+    def remove(self, job: str) -> None:
+        """Takes out all files of a job; harmless if there are none."""
+
+    def find(self, owner: str, wanted: Sequence[Phrase], limit: int, after: str | None = None) -> Found:
+        """Passages of the owner's files that hold all that is wanted, from where the cursor `after` tells.
+
+        Newest first: files of newer jobs, of one job those transcribed or numbered last; a file's own in the order of
+        time. There may be fewer than `limit` although others follow. Raises UnknownCursor.
+        """
 
 
 class Workflow(Protocol):

@@ -42,6 +42,7 @@ def _take(service: Service, deletion: Deletion) -> Deletion | None:
 def _delete(service: Service, deletion: Deletion) -> None:
     for prefix in keys.of_job(deletion.job):
         service.objects.delete(prefix)
+    service.index.remove(deletion.job)
     service.records.delete_files(deletion.job)
     if service.clock() < deletion.last:
         service.records.postpone(deletion, deletion.last)

@@ -24,7 +24,7 @@ from chalicelib.jobs import (
     title,
 )
 from chalicelib.limits import MemoryCounters
-from chalicelib.ports import Counters, JobExists, Objects, Records, Workflow
+from chalicelib.ports import Counters, Index, JobExists, Objects, Records, Workflow
 from chalicelib.records import give_up
 from chalicelib.settings import Settings
 from chalicelib.validation import FieldError, field_error, parsed, wrong_fields
@@ -47,6 +47,7 @@ class Service:
     objects: Objects
     records: Records
     workflow: Workflow
+    index: Index
     settings: Settings
     clock: Callable[[], float] = time.time
     counters: Counters = field(default_factory=MemoryCounters)

@@ -71,6 +71,7 @@ class Function:
         self._steps = Steps(
             objects=objects,
             records=self._records,
+            index=aws.index(environment),
             recogniser=self._lanes.recogniser,
             detector=detector,
             voices=voices,

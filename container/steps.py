@@ -17,8 +17,9 @@ from pydantic import TypeAdapter
 
 from chalicelib import keys, languages, limits
 from chalicelib.formats import store
+from chalicelib.indexing import passages
 from chalicelib.jobs import Channels, FileError, FileState, Guard, Job, JobState, MediaFile, Task
-from chalicelib.ports import ObjectMissing, Objects, Records
+from chalicelib.ports import Index, ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
 from chalicelib.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript, Voice
 from chalicelib.wording import tidied
@@ -100,6 +101,7 @@ class Steps:
 
     objects: Objects
     records: Records
+    index: Index
     recogniser: Callable[[str], Recogniser]
     detector: Callable[[], SpeechDetector]
     voices: Callable[[], Voices]
@@ -197,7 +199,7 @@ class Steps:
 
     @unless_unwanted(none)
     def merge(self, job_id: str, n: int) -> None:
-        """Stitches a file's chunks together and writes its transcripts, the JSON last."""
+        """Stitches a file's chunks together and writes its transcripts, the JSON last, to be read and searched."""
         job, file = self._job(job_id), self._file(job_id, n)
         if file.state != FileState.TRANSCRIBING:
             return
@@ -220,6 +222,7 @@ class Steps:
         )
         self.objects.put(keys.version(job_id, n, keys.ORIGINAL), transcript.model_dump_json().encode())
         store(self.objects, job, file, transcript)
+        self.index.put(job, n, passages(transcript.segments))
         self.records.move_file(file, FileState.SUCCEEDED, {"speech_seconds_done": audio.speech_seconds})
 
     def finish(self, job_id: str) -> None:

@@ -8,7 +8,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from container.downloads import FetchError
-from deploy import api, data, emulator, image, stack
+from deploy import api, data, emulator, image, index, stack
 from deploy.context import Context
 from deploy.settings import DeployError
 
@@ -100,6 +100,14 @@ def show_logs(context: Context, minutes: int) -> None:
                 lines += [(event["timestamp"], name.rpartition("/")[2], event["message"]) for event in events["events"]]
     for _, name, message in sorted(lines):
         click.echo(f"{name} {message.rstrip()}")
+
+
+@main.command("reindex")
+@commands
+def reindex(context: Context) -> None:
+    """Make what transcripts are searched by anew, from the transcripts of all who have tokens."""
+    for owner, count in index.rebuilt(context.session, context.outputs):
+        click.echo(f"{owner}: {count} transcripts")
 
 
 @main.command("destroy")

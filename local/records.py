@@ -1,14 +1,11 @@
 """Jobs, files, tokens and counters in one SQLite file."""
 
-import os
 import secrets
 import sqlite3
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +15,7 @@ from pydantic import BaseModel
 from chalicelib.access import Token
 from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile
 from chalicelib.ports import Deletion, JobExists
+from local.database import Database
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -79,8 +77,6 @@ MIGRATIONS = (
     ),
 )
 
-# How long a writer waits for others, in seconds. Each holds the lock for milliseconds.
-PATIENCE = 30.0
 # They are no characters, and come in no text.
 SURROGATES = range(0xD800, 0xE000)
 # How many rows one deletion takes: others write meanwhile.
@@ -106,19 +102,19 @@ class NewerRecords(Exception):
 class SQLiteRecords:
     """`chalicelib.ports.Records` in the file `path`, for any number of threads and processes at once.
 
-    Write-ahead log, so that reading never waits for writing. `synchronous=FULL`: what a caller has been told (a job was
-    created, an upload arrived) must outlive a power cut, and commits are few enough for an fsync each.
+    `synchronous=FULL`: what a caller has been told (a job was created, an upload arrived) must outlive a power cut, and
+    commits are few enough for an fsync each.
 
     Raises NewerRecords.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._local = threading.local()
+        self._database = Database(path, "FULL")
         self._migrate()
 
     def add_job(self, job: Job, files: Iterable[MediaFile]) -> None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             if self.job(job.id) is not None or self._deletion(job.id) is not None:
                 raise JobExists(job.id)
             database.execute("INSERT INTO jobs (id, document) VALUES (?, ?)", (job.id, job.model_dump_json()))
@@ -152,7 +148,7 @@ class SQLiteRecords:
         )
 
     def claim(self, claim: Claim, now: float) -> Claim:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             database.execute("DELETE FROM claims WHERE expires_at <= ?", (now,))
             earlier = self._one(Claim, "SELECT document FROM claims WHERE id = ?", claim.id)
             if earlier is None:
@@ -161,7 +157,7 @@ class SQLiteRecords:
             return earlier or claim
 
     def add_files(self, job: Job, files: Sequence[MediaFile]) -> bool:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             now = self.job(job.id)
             if now is None or now.sealed or now.state != JobState.AWAITING_UPLOAD or now.files != files[0].n:
                 return False
@@ -172,7 +168,7 @@ class SQLiteRecords:
 
     def paths(self, job: str, prefixes: Iterable[str], limit: int) -> dict[str, dict[str, int]]:
         query = "SELECT path, n FROM files WHERE job = ? AND path >= ? AND path < ? ORDER BY path LIMIT ?"
-        read = self._connection().execute
+        read = self._database.connection().execute
         return {prefix: dict(read(query, (job, prefix, _following(prefix), limit)).fetchall()) for prefix in prefixes}
 
     def files_numbered(self, job: str, numbers: Iterable[int]) -> list[MediaFile]:
@@ -192,7 +188,7 @@ class SQLiteRecords:
         return self._all(Job, "SELECT document FROM jobs WHERE state = ? ORDER BY id", JobState.AWAITING_UPLOAD)
 
     def change_job(self, id: str, when: Iterable[JobState], changes: Mapping[str, Any]) -> Job | None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             job = self.job(id)
             if job is None or job.state not in when:
                 return None
@@ -227,7 +223,7 @@ class SQLiteRecords:
         return sorted(found, key=lambda file: file.n)[:limit]
 
     def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             recorded = self.file(file.job, file.n)
             if recorded is None or recorded.state != file.state:
                 return None
@@ -235,13 +231,13 @@ class SQLiteRecords:
             return self._write_files(database, [(recorded, moved)])
 
     def move_files(self, files: Sequence[MediaFile], to: FileState, changes: Mapping[str, Any] = {}) -> None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             now = ((file, self.file(file.job, file.n)) for file in files)
             same = [found for file, found in now if found is not None and found.state == file.state]
             self._write_files(database, [(file, _changed(file, {**changes, "state": to})) for file in same])
 
     def set_multipart(self, file: MediaFile, upload: str | None) -> MediaFile | None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             recorded = self.file(file.job, file.n)
             if recorded is None or (recorded.state, recorded.multipart) != (file.state, file.multipart):
                 return None
@@ -251,24 +247,24 @@ class SQLiteRecords:
             return after
 
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             recorded = self.file(job, n)
             if recorded is not None:
                 done = recorded.speech_seconds_done + seconds
                 self._write_files(database, [(recorded, _changed(recorded, {"speech_seconds_done": done}))])
 
     def hide_job(self, job: Job, due: int, last: int) -> Deletion | None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             if not database.execute("DELETE FROM jobs WHERE id = ?", (job.id,)).rowcount:
                 return None
             return _put_deletion(database, Deletion(job.id, due, last))
 
     def deletions(self, now: float, limit: int) -> list[Deletion]:
         query = "SELECT job, due, last FROM deletions WHERE due <= ? ORDER BY due LIMIT ?"
-        return [Deletion(*row) for row in self._connection().execute(query, (now, limit))]
+        return [Deletion(*row) for row in self._database.connection().execute(query, (now, limit))]
 
     def postpone(self, deletion: Deletion, due: int) -> Deletion | None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             if self._deletion(deletion.job) != deletion:
                 return None
             return _put_deletion(database, replace(deletion, due=due))
@@ -277,15 +273,15 @@ class SQLiteRecords:
         query = "DELETE FROM files WHERE job = ? AND n IN (SELECT n FROM files WHERE job = ? LIMIT ?)"
         deleted = FILES_AT_ONCE
         while deleted == FILES_AT_ONCE:
-            with self._transaction() as database:
+            with self._database.transaction() as database:
                 deleted = database.execute(query, (job, job, FILES_AT_ONCE)).rowcount
 
     def forget(self, deletion: Deletion) -> None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             database.execute("DELETE FROM deletions WHERE job = ?", (deletion.job,))
 
     def add_use(self, job: str, amounts: Mapping[str, float]) -> Job | None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             recorded = self.job(job)
             if recorded is None:
                 return None
@@ -293,7 +289,7 @@ class SQLiteRecords:
             return _write_job(database, _changed(recorded, sums))
 
     def add_token(self, token: Token) -> None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             row = token.id, token.model_dump_json()
             database.execute("INSERT OR REPLACE INTO tokens (id, document) VALUES (?, ?)", row)
 
@@ -304,18 +300,18 @@ class SQLiteRecords:
         return self._all(Token, "SELECT document FROM tokens ORDER BY id")
 
     def use_token(self, id: str, now: float) -> None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             token = self.token(id)
             if token is not None:
                 used = _changed(token, {"last_used_at": now})
                 database.execute("UPDATE tokens SET document = ? WHERE id = ?", (used.model_dump_json(), id))
 
     def remove_token(self, id: str) -> bool:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             return database.execute("DELETE FROM tokens WHERE id = ?", (id,)).rowcount > 0
 
     def count(self, key: str, amounts: Mapping[str, float], expires_at: float, now: float) -> dict[str, float]:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             database.execute("DELETE FROM counters WHERE expires_at <= ?", (now,))
             database.executemany(
                 """INSERT INTO counters (key, name, amount, expires_at) VALUES (?, ?, ?, ?)
@@ -325,21 +321,21 @@ class SQLiteRecords:
             return self.counted(key)
 
     def counted(self, key: str) -> dict[str, float]:
-        return dict(self._connection().execute("SELECT name, amount FROM counters WHERE key = ?", (key,)))
+        return dict(self._database.connection().execute("SELECT name, amount FROM counters WHERE key = ?", (key,)))
 
     def deliveries(self, now: float) -> list[Delivery]:
         """What is due to be told to webhooks: an ended job of one adds to it in the transaction that ends it."""
-        rows = self._connection().execute("SELECT * FROM deliveries WHERE due <= ? ORDER BY due", (now,))
+        rows = self._database.connection().execute("SELECT * FROM deliveries WHERE due <= ? ORDER BY due", (now,))
         return [Delivery(*row) for row in rows]
 
     def put_off(self, delivery: Delivery, due: float) -> None:
         """After one more attempt."""
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             row = due, delivery.attempts + 1, delivery.id
             database.execute("UPDATE deliveries SET due = ?, attempts = ? WHERE id = ?", row)
 
     def remove_delivery(self, delivery: Delivery) -> None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             database.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
 
     def _write_files(self, database: sqlite3.Connection, changed: list[tuple[MediaFile, MediaFile]]) -> Job | None:
@@ -362,41 +358,21 @@ class SQLiteRecords:
         return _write_job(database, _changed(job, {"counts": dict(counts), **sums}))
 
     def _deletion(self, job: str) -> Deletion | None:
-        row = self._connection().execute("SELECT job, due, last FROM deletions WHERE job = ?", (job,)).fetchone()
+        row = (
+            self._database.connection().execute("SELECT job, due, last FROM deletions WHERE job = ?", (job,)).fetchone()
+        )
         return None if row is None else Deletion(*row)
 
     def _one(self, model: type[Model], query: str, *parameters: object) -> Model | None:
-        row = self._connection().execute(query, parameters).fetchone()
+        row = self._database.connection().execute(query, parameters).fetchone()
         return None if row is None else model.model_validate_json(row[0])
 
     def _all(self, model: type[Model], query: str, *parameters: object) -> list[Model]:
-        rows = self._connection().execute(query, parameters).fetchall()
+        rows = self._database.connection().execute(query, parameters).fetchall()
         return [model.model_validate_json(document) for (document,) in rows]
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start, so that what it reads stays true until it ends."""
-        database = self._connection()
-        database.execute("BEGIN IMMEDIATE")
-        with database:
-            yield database
-
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's own. A connection must not be used, nor even closed, in a process forked after its opening."""
-        connections: dict[int, sqlite3.Connection] = self._local.__dict__.setdefault("connections", {})
-        if os.getpid() not in connections:
-            connections[os.getpid()] = self._connect()
-        return connections[os.getpid()]
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        return connection
-
     def _migrate(self) -> None:
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version > len(MIGRATIONS):
                 raise NewerRecords(

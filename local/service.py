@@ -5,6 +5,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from chalicelib import arrivals, keys, tokens
 from chalicelib.access import NewToken, Scope
+from chalicelib.indexing import rebuild
 from chalicelib.service import Service
 from chalicelib.settings import Capacity, Settings
 from chalicelib.webhooks import Sender
@@ -22,6 +24,7 @@ from local.executor import Executor
 from local.layout import this_machine
 from local.objects import DiskObjects
 from local.records import NewerRecords, SQLiteRecords
+from local.search import SQLiteIndex
 from local.sweeper import sweeping
 from local.worker import BATCH_SECONDS, Workplace
 
@@ -60,7 +63,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _sole_user(data):
         workplace = Workplace(data, models, _secret(data / "secret"), layout.recognisers, layout.threads)
-        objects, records = workplace.objects(), _records(workplace)
+        objects, records, index = workplace.objects(), _records(workplace), workplace.index()
         objects.clear_unfinished()
         executor = Executor(workplace, records)
         courier = Courier(records, Sender())
@@ -68,6 +71,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
             objects=objects,
             records=records,
             workflow=executor,
+            index=index,
             settings=Settings(
                 models=installed,
                 default_model=model,
@@ -89,6 +93,8 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
             _clear_work(objects, records)
             executor.resume()
             courier.start()
+            if not index.filled:
+                threading.Thread(target=_fill, args=(service, index), name="indexer", daemon=True).start()
             with sweeping(service, objects.clear_forgotten):
                 yield LocalService(service, objects, _token(service, data / "token"))
         finally:
@@ -103,6 +109,13 @@ def _records(workplace: Workplace) -> SQLiteRecords:
         raise StartError(str(error)) from None
     except sqlite3.Error as error:
         raise StartError(f"The database records.sqlite in {workplace.data} cannot be opened ({error}).") from None
+
+
+def _fill(service: Service, index: SQLiteIndex) -> None:
+    """Makes searchable what was transcribed before there was an index. If killed, the next start does it."""
+    for owner in {token.owner for token in service.records.tokens()}:
+        rebuild(service.objects, service.records, index, owner)
+    index.set_filled()
 
 
 def _clear_work(objects: DiskObjects, records: SQLiteRecords) -> None:

@@ -22,6 +22,7 @@ from container.voices import Voices
 from local.files import DiskFull
 from local.objects import DiskObjects
 from local.records import SQLiteRecords
+from local.search import SQLiteIndex
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ class Workplace:
     def records(self) -> SQLiteRecords:
         return SQLiteRecords(self.data / "records.sqlite")
 
+    def index(self) -> SQLiteIndex:
+        return SQLiteIndex(self.data / "search.sqlite")
+
     def steps(self) -> Steps:
         def load(model: str) -> Recogniser:
             return Recogniser(catalogue.path(model, self.models), self.threads)
@@ -61,6 +65,7 @@ class Workplace:
         return Steps(
             objects=self.objects(),
             records=self.records(),
+            index=self.index(),
             recogniser=Shelf(load).get,
             detector=lambda: SpeechDetector(catalogue.path(catalogue.VAD, self.models)),
             voices=voices,

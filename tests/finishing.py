@@ -115,7 +115,7 @@ class Bench:
             largest_file=10**12,
             wait_seconds=self.wait_seconds,
         )
-        service = Service(self.site.objects, self.site.records, self.finisher, settings)
+        service = Service(self.site.objects, self.site.records, self.finisher, self.site.index, settings)
         app = self._noting(application(service, self.site.objects))
         self._server = Server(app, "127.0.0.1", port, stopping=service.stopping.set)
         self._server.config.ssl_certfile = self.certificate

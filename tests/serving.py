@@ -24,6 +24,7 @@ from chalicelib.settings import Settings
 from local import signing
 from local.objects import DiskObjects
 from local.records import SQLiteRecords
+from local.search import SQLiteIndex
 from local.server import Server, application, serve
 
 MIB = 2**20
@@ -47,16 +48,18 @@ class Site:
 
     objects: DiskObjects
     records: SQLiteRecords
+    index: SQLiteIndex
     started: Started = field(default_factory=Started)
 
     @classmethod
     def at(cls, folder: Path) -> "Site":
-        return cls(DiskObjects(folder / "objects", b"secret" * 6), SQLiteRecords(folder / "records.sqlite"))
+        objects = DiskObjects(folder / "objects", b"secret" * 6)
+        return cls(objects, SQLiteRecords(folder / "records.sqlite"), SQLiteIndex(folder / "search.sqlite"))
 
     @property
     def service(self) -> Service:
         settings = Settings(models={"tiny.en": False, "base": True}, default_model="tiny.en", largest_file=5 * 10**12)
-        return Service(self.objects, self.records, self.started, settings)
+        return Service(self.objects, self.records, self.started, self.index, settings)
 
     def app(self) -> ASGIApp:
         return application(self.service, self.objects)

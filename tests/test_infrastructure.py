@@ -135,6 +135,9 @@ def test_functions(function: str, memory: str) -> None:
     assert made["TracingConfig"] == {"Mode": "Active"}
     in_the_image = {"MODELS_DIR", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"}
     assert set(VARIABLES) - in_the_image <= made["Environment"]["Variables"].keys()
+    assert properties("StepsFunction")["Environment"]["Variables"]["RETENTION_DAYS"] == {
+        "Fn::If": ["ExpiresTranscripts", {"Ref": "TranscriptDays"}, ""]
+    }
     assert properties("TranscribeFunction")["ReservedConcurrentExecutions"]["Fn::If"][0] == "ReservesConcurrency"
 
 
@@ -155,11 +158,11 @@ def test_only_what_has_no_resources_is_allowed_on_all() -> None:
 def test_roles() -> None:
     allowed = {role: sorted(statements(role)) for role in of_type("AWS::IAM::Role")}
     assert allowed == {
-        "StepsRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "Work", "WriteTranscripts"],
+        "StepsRole": ["Index", "Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "Work", "WriteTranscripts"],
         "TranscribeRole": ["Logs", "MissingObjects", "ReadMedia", "Records", "Traces", "WorkAndTexts"],
         "StateMachineRole": ["Children", "Functions", "Lists", "LogDelivery", "Results", "StopChildren", "Traces"],
         "ApiRole": [
-            *("Logs", "MissingObjects", "Records", "SignDownloads", "SignUploads", "StartAndStop", "Traces"),
+            *("Index", "Logs", "MissingObjects", "Records", "SignDownloads", "SignUploads", "StartAndStop", "Traces"),
             "WriteVersions",
         ],
         "EventsRole": [
@@ -169,6 +172,13 @@ def test_roles() -> None:
         "SweepRole": ["DeleteObjects", "DeleteParts", "ListObjects", "Logs", "Records", "Stop", "Traces"],
     }
     assert statements("TranscribeRole")["Records"]["Action"] == ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+    for role in ("StepsRole", "ApiRole"):
+        indexing = statements(role)["Index"]
+        assert (indexing["Action"], indexing["Resource"]) == (
+            "dynamodb:BatchWriteItem",
+            {"Fn::GetAtt": ["Table", "Arn"]},
+        )
+        assert indexing["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["said#*", "passages#*"]}}
     deleting = {role for role in allowed if "s3:DeleteObject" in json.dumps(properties(role))}
     assert deleting == {"StepsRole", "ApiRole", "SweepRole"}
     assert statements("ApiRole")["SignUploads"]["Resource"] == {"Fn::Sub": "${MediaBucket.Arn}/uploads/*"}

@@ -19,7 +19,7 @@ from chalicelib import keys
 from chalicelib.jobs import FileState
 from tests.serving import MISSING, Served, serving_site
 
-QUERIES = ["", "?format=txt", "?limit=5", "?state=succeeded"]
+QUERIES = ["", "?format=txt", "?limit=5", "?state=succeeded", "?q=secret"]
 BODIES: list[Any] = [None, {}, {"files": [{"path": "x.mp4", "size": 1}]}, {"parts": [{"number": 1, "etag": "e"}]}]
 # Values of a path's parameters, other than the job, that lead to something in Ann's job.
 VALUES = {"n": "0", "version": keys.ORIGINAL}
@@ -60,6 +60,10 @@ def job(served: Served) -> str:
     served.site.records.move_file(file, FileState.SUCCEEDED)
     for format in ("txt", "json"):
         served.site.objects.put(keys.transcript(created["id"], "week1/0", format), b'{"segments": []}')
+    recorded = served.site.records.job(created["id"])
+    assert recorded is not None
+    served.site.index.put(recorded, 0, [[(0.0, "a secret of week1")]])
+    assert [hit["job"] for hit in served.ann.get("/search?q=secret").json()["hits"]] == [created["id"]]
     served.site.objects.put(keys.version(created["id"], 0, keys.ORIGINAL), b'{"segments": []}')
     return str(created["id"])
 
@@ -106,7 +110,7 @@ def test_a_file_is_that_of_the_job_it_is_asked_of(served: Served, job: str, rout
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if not route.parameters], ids=str)
 def test_lists_hold_what_is_ones_own(served: Served, job: str, route: Route) -> None:
-    for query in ("", f"?cursor={job}&limit=5", "?label=a:b", "?state=succeeded"):
+    for query in ("", f"?cursor={job}&limit=5", "?label=a:b", "?state=succeeded", "?q=secret"):
         answer = served.bob.request(route.method, route.url() + query, json=None)
         assert "week1" not in answer.text
         assert f'"{job}"' not in answer.text

@@ -14,6 +14,7 @@ from chalicelib.service import Service
 from chalicelib.settings import Settings
 from local.objects import DiskObjects
 from local.records import SQLiteRecords
+from local.search import SQLiteIndex
 from local.signing import base_url
 
 ONE = [{"path": "a.mp4", "size": 1}]
@@ -39,6 +40,7 @@ def service(tmp_path: Path) -> Service:
         objects=DiskObjects(tmp_path / "objects", b"secret"),
         records=SQLiteRecords(tmp_path / "records.sqlite"),
         workflow=Starts(),
+        index=SQLiteIndex(tmp_path / "search.sqlite"),
         settings=Settings(models={"tiny.en": False, "base": True}, default_model="tiny.en", largest_file=1000),
     )
 

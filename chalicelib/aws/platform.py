@@ -11,6 +11,7 @@ from chalicelib.aws.environment import API, Environment, keep_seconds, require, 
 from chalicelib.aws.objects import S3Objects
 from chalicelib.aws.overlooked import Overlooked
 from chalicelib.aws.records import DynamoRecords
+from chalicelib.aws.search import DynamoIndex
 from chalicelib.aws.workflow import StepFunctions
 from chalicelib.service import Service
 from chalicelib.webhooks import Sender
@@ -27,7 +28,7 @@ def service(environment: Environment) -> Service:
     stored = objects(environment)
     settings_here = replace(settings(environment), object_origins=stored.origins())
     recorded = records(environment)
-    return Service(stored, recorded, workflow(environment), settings_here, counters=recorded)
+    return Service(stored, recorded, workflow(environment), index(environment), settings_here, counters=recorded)
 
 
 def objects(environment: Environment) -> S3Objects:
@@ -39,6 +40,11 @@ def objects(environment: Environment) -> S3Objects:
 def records(environment: Environment) -> DynamoRecords:
     require(environment, "TABLE")
     return DynamoRecords(_client("dynamodb", PATIENT), environment["TABLE"], keep_seconds(environment))
+
+
+def index(environment: Environment) -> DynamoIndex:
+    require(environment, "TABLE")
+    return DynamoIndex(_client("dynamodb", PATIENT), environment["TABLE"], keep_seconds(environment))
 
 
 def workflow(environment: Environment) -> StepFunctions:

@@ -15,7 +15,8 @@
 The other attributes are the fields of the models; `expires` is the table's time to live, in seconds since 1970. Two
 indexes have the keys of files: the local one `by_path` (`pk`, `path`), and the global one `by_state` (`pk`, `place`:
 state and number). Every read but of the latter is consistent. In the place of a job that was deleted an item `gone` is
-left for a while, so that its id is not used again.
+left for a while, so that its id is not used again. What transcripts
+are searched by is in the same table: see `chalicelib.aws.search`.
 """
 
 import itertools
@@ -268,7 +269,7 @@ class DynamoRecords:
         found = self._query(condition, values, None, ProjectionExpression="pk, sk")
         deletes = ({"DeleteRequest": {"Key": encoded(key)}} for key in found)
         while page := list(itertools.islice(deletes, BATCH_WRITES)):
-            pauses = _pauses()
+            pauses = random_pauses()
             while page:
                 answer = self.client.batch_write_item(RequestItems={self.table: page})
                 page = answer["UnprocessedItems"].get(self.table, [])
@@ -380,7 +381,7 @@ class DynamoRecords:
     def _batch(self, items: list[Item]) -> Iterator[Item]:
         """Those of the items with these keys that there are, in any order."""
         keys = [encoded(key) for key in items]
-        pauses = _pauses()
+        pauses = random_pauses()
         while keys:
             request = {self.table: {"Keys": keys[:BATCH_KEYS], "ConsistentRead": True}}
             answer = self.client.batch_get_item(RequestItems=request)
@@ -420,7 +421,7 @@ class DynamoRecords:
         No change is made twice, since a conflict means that none was made.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
-        pauses = _pauses()
+        pauses = random_pauses()
         while True:
             try:
                 return operation(**request)
@@ -536,7 +537,7 @@ def _codes(error: ClientError) -> set[str]:
     return {error.response["Error"]["Code"], *(reason.get("Code", "None") for reason in reasons)}
 
 
-def _pauses() -> Iterator[float]:
+def random_pauses() -> Iterator[float]:
     """Seconds to wait before the next attempts: growing, and random so that those who met do not meet again."""
     for attempt in itertools.count():
         yield random.uniform(0, min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**attempt))  # noqa: S311

@@ -1,0 +1,42 @@
+"""A SQLite file that any number of threads and processes use at once."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# How long a writer waits for others, in seconds. Each holds the lock for milliseconds.
+PATIENCE = 30.0
+
+
+class Database:
+    """Write-ahead log, so that reading never waits for writing. `synchronous` is SQLite's setting of that name."""
+
+    def __init__(self, path: Path, synchronous: str) -> None:
+        self.path = path
+        self._synchronous = synchronous
+        self._local = threading.local()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock from its start, so that what it reads stays true until it ends."""
+        database = self.connection()
+        database.execute("BEGIN IMMEDIATE")
+        with database:
+            yield database
+
+    def connection(self) -> sqlite3.Connection:
+        """This thread's own. A connection must not be used, nor even closed, in a process forked after its opening."""
+        connections: dict[int, sqlite3.Connection] = self._local.__dict__.setdefault("connections", {})
+        if os.getpid() not in connections:
+            connections[os.getpid()] = self._connect()
+        return connections[os.getpid()]
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection

@@ -1,0 +1,116 @@
+"""What was said in all transcripts, in one SQLite file with full-text search."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from chalicelib.jobs import Job
+from chalicelib.ports import Found, Passage, Pieces, UnknownCursor
+from chalicelib.terms import Phrase, terms
+from local.database import Database
+
+# A file of another version is made anew.
+VERSION = 1
+SCHEMA = (
+    """CREATE TABLE files (
+        place INTEGER PRIMARY KEY AUTOINCREMENT,
+        job TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        UNIQUE (job, n)
+    )""",
+    # `words` and what is asked for are made of the same terms, which this tokenizer leaves whole.
+    """CREATE VIRTUAL TABLE passages USING fts5(
+        owner, words, pieces UNINDEXED, tokenize = "unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
+    )""",
+    "CREATE TABLE filled (yes INTEGER)",
+    f"PRAGMA user_version = {VERSION}",
+)
+# The rowids of a file's passages, falling as time goes on, so that the newest file's first passage has the highest.
+MOST_PASSAGES = 2**20
+
+
+class SQLiteIndex:
+    """`chalicelib.ports.Index` in the file `path`. A file keeps its place in the order when it is put again.
+
+    It can be made again, so that a power cut may take the last of it: no fsync for each commit.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, "NORMAL")
+        with self._database.transaction() as database:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version != VERSION:
+                for table in ("files", "passages", "filled"):
+                    database.execute(f"DROP TABLE IF EXISTS {table}")
+                for statement in SCHEMA:
+                    database.execute(statement)
+
+    @property
+    def filled(self) -> bool:
+        """Whether it has all transcripts, also those made before it was."""
+        (found,) = self._database.connection().execute("SELECT count(*) FROM filled").fetchone()
+        return bool(found)
+
+    def set_filled(self) -> None:
+        with self._database.transaction() as database:
+            database.execute("INSERT INTO filled VALUES (1)")
+
+    def put(self, job: Job, n: int, said: Sequence[Pieces]) -> None:
+        owner = _as_word(job.owner)
+        with self._database.transaction() as database:
+            database.execute("INSERT OR IGNORE INTO files (job, n) VALUES (?, ?)", (job.id, n))
+            ((place,),) = database.execute("SELECT place FROM files WHERE job = ? AND n = ?", (job.id, n))
+            _delete(database, place)
+            database.executemany(
+                "INSERT INTO passages (rowid, owner, words, pieces) VALUES (?, ?, ?, ?)",
+                (
+                    (_rowid(place, number), owner, _words(pieces), json.dumps(pieces, ensure_ascii=False))
+                    for number, pieces in enumerate(said[:MOST_PASSAGES])
+                ),
+            )
+
+    def remove(self, job: str) -> None:
+        with self._database.transaction() as database:
+            for (place,) in database.execute("SELECT place FROM files WHERE job = ?", (job,)).fetchall():
+                _delete(database, place)
+            database.execute("DELETE FROM files WHERE job = ?", (job,))
+
+    def find(self, owner: str, wanted: Sequence[Phrase], limit: int, after: str | None = None) -> Found:
+        before = _rowid(2**42, 0) if after is None else _number(after)
+        phrases = " AND ".join(f'"{" ".join(phrase)}"' for phrase in wanted)
+        rows = (
+            self._database.connection()
+            .execute(
+                "SELECT passages.rowid, job, n, pieces FROM passages JOIN files ON place = passages.rowid / ? "
+                "WHERE passages MATCH ? AND passages.rowid < ? ORDER BY passages.rowid DESC LIMIT ?",
+                (MOST_PASSAGES, f"owner : {_as_word(owner)} AND words : ({phrases})", before, limit + 1),
+            )
+            .fetchall()
+        )
+        found = [Passage(job, n, [(start, text) for start, text in json.loads(pieces)]) for _, job, n, pieces in rows]
+        return Found(found[:limit], str(rows[limit - 1][0]) if len(rows) > limit else None)
+
+
+def _rowid(place: int, number: int) -> int:
+    return place * MOST_PASSAGES + MOST_PASSAGES - 1 - number
+
+
+def _delete(database: sqlite3.Connection, place: int) -> None:
+    last, first = _rowid(place, 0), _rowid(place, MOST_PASSAGES - 1)
+    database.execute("DELETE FROM passages WHERE rowid BETWEEN ? AND ?", (first, last))
+
+
+def _words(pieces: Pieces) -> str:
+    return " ".join(term.text for term in terms("".join(text for _, text in pieces)))
+
+
+def _as_word(owner: str) -> str:
+    """One word of the index, different for every owner."""
+    return f"o{owner.encode().hex()}"
+
+
+def _number(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise UnknownCursor(cursor)
+    return int(cursor)
