@@ -205,6 +205,27 @@ class Versions(TypedDict):
     versions: list[Version]
 
 
+class Hit(TypedDict):
+    """A passage that holds what was searched for."""
+
+    job: str
+    title: str
+    file: Annotated[int, _said("Its number in the job.")]
+    path: str
+    start: Annotated[float, _said("The second at which the first word that was found is said.")]
+    snippet: str
+    marks: Annotated[list[list[int]], _said("From and to which character of the snippet the words stand.")]
+    before: Annotated[bool, _said("Whether the passage has more before the snippet.")]
+    after: Annotated[bool, _said("Whether it has more after it.")]
+
+
+class Hits(TypedDict):
+    """What was found so far; there is no more only if `next` is null."""
+
+    hits: list[Hit]
+    next: str | None
+
+
 class BytesPerSecond(TypedDict):
     """What lengths are guessed from, by the kind of a file."""
 

@@ -1,5 +1,6 @@
 """Corrected transcripts: each is kept as a version of its own, and the formats are written anew from it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import PurePosixPath
@@ -18,19 +19,25 @@ from chalicelib.speakers import known_as
 from chalicelib.transcript import Segment, Word
 from chalicelib.validation import field_error, parsed, wrong_fields
 from chalicelib.versions import known, read
-from chalicelib.wording import ideographic, tidied
+from chalicelib.wording import ideographic, joined, tidied
 
 MAX_CHARACTERS = 10_000
 MAX_SEGMENTS = 500_000
 MAX_SPEAKERS = 1000
+MAX_JOINED = 100
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
 Speaker = Annotated[str, AfterValidator(known_as)]
 
 
 class EditedSegment(Request):
-    """Segment number `id` of the base with what is given changed, or a new one, of which text and times are given."""
+    """Segment number `id` of the base with what is given changed, or a new one, of which text and times are given.
+
+    `through` joins it with those that follow, up to that number. Where several take the same segment, it is divided
+    among them: each has text, start and end, and the words that begin in its time.
+    """
 
     id: Count | None = None
+    through: Count | None = None
     text: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
     start: Seconds | None = None
     end: Seconds | None = None
@@ -115,15 +122,23 @@ def _edited(base: Sequence[Segment], asked: Sequence[EditedSegment]) -> list[Seg
     """The segments asked for, in order of time, tidy. Raises Problem."""
     made: list[Segment] = []
     errors = []
+    taken: Counter[int] = Counter()
+    for index, wanted in enumerate(asked):
+        wrong = _wrong_numbers(wanted, len(base))
+        if wrong:
+            errors.append(field_error(f"segments[{index}].{wrong[0]}", wrong[1]))
+        else:
+            taken.update(_numbers(wanted))
+    if errors:
+        raise wrong_fields(*errors)
     for index, wanted in enumerate(asked):
         field = f"segments[{index}]"
-        if wanted.id is not None and wanted.id >= len(base):
-            errors.append(field_error(f"{field}.id", f"must be less than {len(base)}, the segments of the base"))
-            continue
-        old = None if wanted.id is None else base[wanted.id]
-        segment = _changed(old, wanted)
+        numbers = _numbers(wanted)
+        divided = any(taken[number] > 1 for number in numbers)
+        segment = _changed([base[number] for number in numbers], wanted, divided)
         if segment is None:
-            errors.append(field_error(field, "must have an id, or text, start and end"))
+            needed = "text, start and end, since another takes the same" if divided else "an id, or text, start and end"
+            errors.append(field_error(field, f"must have {needed}"))
         elif segment.end < segment.start:
             errors.append(field_error(f"{field}.end", "must not be before its start"))
         else:
@@ -133,17 +148,40 @@ def _edited(base: Sequence[Segment], asked: Sequence[EditedSegment]) -> list[Seg
     return tidied(sorted(made, key=lambda segment: segment.start))
 
 
-def _changed(old: Segment | None, wanted: EditedSegment) -> Segment | None:
-    if old is None:
-        if wanted.text is None or wanted.start is None or wanted.end is None:
-            return None
-        return Segment(start=wanted.start, end=wanted.end, text=wanted.text, speaker=wanted.speaker, words=[])
-    start = old.start if wanted.start is None else wanted.start
-    end = old.end if wanted.end is None else wanted.end
-    text = old.text if wanted.text is None else wanted.text
-    speaker = old.speaker if wanted.speaker is None else wanted.speaker
-    words = moved(old, start, end)
-    words = words if text == old.text else aligned(words, text, end)
+def _wrong_numbers(wanted: EditedSegment, count: int) -> tuple[str, str] | None:
+    """Which field names no segments of the base, and what it must be."""
+    if wanted.id is not None and wanted.id >= count:
+        return "id", f"must be less than {count}, the segments of the base"
+    if wanted.through is None:
+        return None
+    first = count if wanted.id is None else wanted.id
+    if not first <= wanted.through < min(count, first + MAX_JOINED):
+        return "through", f"must be the number of a segment, the id or at most {MAX_JOINED - 1} more"
+    return None
+
+
+def _numbers(wanted: EditedSegment) -> range:
+    """Those of the base's segments that it is made of."""
+    if wanted.id is None:
+        return range(0)
+    return range(wanted.id, (wanted.id if wanted.through is None else wanted.through) + 1)
+
+
+def _changed(old: Sequence[Segment], wanted: EditedSegment, divided: bool) -> Segment | None:
+    """`old` are what it is made of, `divided` whether another takes of them as well; `None` if a field lacks."""
+    if (divided or not old) and (wanted.text is None or wanted.start is None or wanted.end is None):
+        return None
+    start = old[0].start if wanted.start is None else wanted.start
+    end = old[-1].end if wanted.end is None else wanted.end
+    text = joined([segment.text for segment in old]) if wanted.text is None else wanted.text
+    words = [word for segment in old for word in segment.words]
+    if divided:
+        words = [word for word in words if start <= word.start < end]
+    elif len(old) == 1:
+        words = moved(old[0], start, end)
+    speaker = next((segment.speaker for segment in old), None) if wanted.speaker is None else wanted.speaker
+    as_it_was = not divided and text == joined([segment.text for segment in old])
+    words = words if as_it_was else aligned(words, text, end)
     return Segment(start=start, end=end, text=text, speaker=speaker, words=words)
 
 

@@ -1,8 +1,8 @@
 """Finding what was said in all transcripts of an owner."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
+from chalicelib import answers
 from chalicelib.jobs import Job
 from chalicelib.ports import Passage, Records, UnknownCursor
 from chalicelib.service import Service
@@ -18,7 +18,7 @@ SNIPPET = 240
 BEFORE = 60
 
 
-def search(service: Service, owner: str, query: str | None, cursor: str | None, limit: str | None) -> dict[str, Any]:
+def search(service: Service, owner: str, query: str | None, cursor: str | None, limit: str | None) -> answers.Hits:
     """Passages of the owner's transcripts that hold all words of `query`, newest first. Raises Problem.
 
     A page may have fewer hits than `limit`, or none, and others follow it all the same: `next` alone tells.
@@ -58,7 +58,7 @@ def _paths(records: Records, found: Iterable[Passage]) -> Iterator[tuple[tuple[s
             yield (job, file.n), file.path
 
 
-def _hit(job: Job, path: str, passage: Passage, found: list[tuple[int, int]]) -> dict[str, Any]:
+def _hit(job: Job, path: str, passage: Passage, found: list[tuple[int, int]]) -> answers.Hit:
     first = found[0][0]
     start, end = _excerpt(passage.text, first)
     return {

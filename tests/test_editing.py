@@ -12,9 +12,10 @@ from chalicelib.errors import Problem
 from chalicelib.jobs import FileState
 from chalicelib.service import Service
 from chalicelib.settings import Settings
-from chalicelib.transcript import Transcript, Word
+from chalicelib.transcript import Segment, Transcript, Word
 from local.objects import DiskObjects
 from local.records import SQLiteRecords
+from local.search import SQLiteIndex
 from local.signing import base_url
 from tests.live import live
 from tests.spoken import spoken
@@ -49,6 +50,65 @@ def test_text_of_its_own_shares_the_time() -> None:
     assert editing.aligned(WORDS, "国が何をしてくれるか", 8) == []
 
 
+def edited(base: list[Segment], *asked: dict[str, Any]) -> list[Segment]:
+    return editing._edited(base, [editing.EditedSegment.model_validate(one) for one in asked])
+
+
+def segment(first: int, last: int) -> Segment:
+    """Some of the words as a segment."""
+    words = WORDS[first:last]
+    return Segment(start=words[0].start, end=words[-1].end, text=" ".join(word.text for word in words), words=words)
+
+
+def test_a_segment_that_is_divided_keeps_its_words_and_their_times() -> None:
+    whole = segment(0, 7)
+    first = {"id": 0, "text": "Ask not", "start": 0, "end": 2}
+    made = edited([whole], first, {"id": 0, "text": "what your country can do.", "start": 2, "end": 6.5})
+    assert [(one.text, one.start, one.end) for one in made] == [
+        ("Ask not", 0, 1.5),
+        ("what your country can do.", 2, 6.5),
+    ]
+    assert told(made[0].words) == told(WORDS[:2])
+    assert told(made[1].words) == [*told(WORDS[2:4]), ("country", 3.5, 5, 1), *told(WORDS[5:])]
+    with pytest.raises(Problem, match="segments\\[1\\] must have text, start and end, since another takes the same"):
+        edited([whole], first, {"id": 0, "text": "what your"})
+
+
+def test_segments_that_are_joined_keep_their_words_and_their_times() -> None:
+    parts = [segment(0, 2), segment(2, 5), segment(5, 7)]
+    (made,) = edited(parts, {"id": 0, "through": 2})
+    assert (made.text, made.start, made.end) == ("Ask not what your county can do.", 0, 6.5)
+    assert told(made.words) == told(WORDS)
+    made, rest = edited(parts, {"id": 0, "through": 1, "text": "Ask not what your country"}, {"id": 2})
+    assert told(made.words) == [*told(WORDS[:4]), ("country", 3.5, 4.5, 1)]
+    assert rest == parts[2]
+
+
+def test_a_part_of_one_segment_is_joined_with_the_next() -> None:
+    parts = [segment(0, 4), segment(4, 7)]
+    made = edited(
+        parts,
+        {"id": 0, "text": "Ask not", "start": 0, "end": 2},
+        {"id": 0, "through": 1, "text": "what your county can do.", "start": 2, "end": 6.5},
+    )
+    assert [told(one.words) for one in made] == [told(WORDS[:2]), told(WORDS[2:])]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"id": 1, "through": 0}, "through"),
+        ({"id": 0, "through": 2}, "through"),
+        ({"through": 1, "text": "x", "start": 0, "end": 1}, "through"),
+        ({"id": 2}, "id"),
+    ],
+)
+def test_numbers_of_no_segments(wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(Problem) as problem:
+        edited([segment(0, 2), segment(2, 7)], wrong)
+    assert [error["field"] for error in problem.value.errors] == [f"segments[0].{field}"]
+
+
 def test_the_time_of_a_version_is_in_its_id() -> None:
     assert ids.time_of(ids.job_id(1_700_000_000.123)) == 1_700_000_000.123
 
@@ -74,6 +134,7 @@ class Interview:
             objects=DiskObjects(folder / "objects", b"secret"),
             records=SQLiteRecords(folder / "records.sqlite"),
             workflow=Nothing(),
+            index=SQLiteIndex(folder / "search.sqlite"),
             settings=Settings(models={"tiny.en": False}, default_model="tiny.en", largest_file=1000),
         )
         base_url.set("http://test")

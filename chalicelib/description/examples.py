@@ -40,6 +40,22 @@ AWAITED: answers.File = {
     "multipart": PARTS,
     "upload": UPLOAD,
 }
+HITS: answers.Hits = {
+    "hits": [
+        {
+            "job": JOB_ID,
+            "title": PATH,
+            "file": 0,
+            "path": PATH,
+            "start": 61.42,
+            "snippet": "It happens in the chloroplast, which is green.",
+            "marks": [[18, 29]],
+            "before": False,
+            "after": False,
+        }
+    ],
+    "next": None,
+}
 UPLOADED: answers.File = {
     "n": 0,
     "path": PATH,

@@ -8,6 +8,8 @@ from chalicelib.description import examples
 from chalicelib.description.operations import Answer, Parameter
 from chalicelib.idempotency import MAX_CHARACTERS
 from chalicelib.jobs import FileState, Format
+from chalicelib.search import MAX_PAGE as MAX_HITS
+from chalicelib.search import MAX_QUERY
 from chalicelib.service import PAGE
 
 JOB_ID = {"type": "string", "pattern": f"^[{ids.ALPHABET}]{{26}}$"}
@@ -68,6 +70,18 @@ STATE = Parameter(
 )
 JOBS_CURSOR = Parameter("query", "cursor", CURSOR, JOB_ID, examples.JOB_ID)
 FILES_CURSOR = Parameter("query", "cursor", CURSOR, {"type": "string", "pattern": "^[0-9]{1,9}$"}, "999")
+QUERY = Parameter(
+    "query",
+    "q",
+    "Words that a passage must hold; what stands in quotes, as it stands there.",
+    {"type": "string", "minLength": 1, "maxLength": MAX_QUERY},
+    'country "fellow americans"',
+    required=True,
+)
+HITS_LIMIT = Parameter(
+    "query", "limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": MAX_HITS}, 20
+)
+HITS_CURSOR = Parameter("query", "cursor", CURSOR, {"type": "string"}, "1048575")
 TOKEN = Parameter("path", "token_id", "The token's id.", {"type": "string"}, examples.TOKEN["id"])
 ASSET = Parameter("path", "name", "As the page names it.", {"type": "string"}, "index.js")
 

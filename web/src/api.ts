@@ -2,7 +2,19 @@
 
 import { signOut, token } from "./session";
 import { t } from "./texts";
-import type { EditedSegment, Format, Health, Job, JobWithFiles, MediaFile, Options, Upload, Version } from "./types";
+import type {
+  EditedSegment,
+  Format,
+  Health,
+  Hit,
+  Job,
+  JobWithFiles,
+  MediaFile,
+  Options,
+  Parts,
+  Upload,
+  Version,
+} from "./types";
 
 const BASE = new URL(".", location.href);
 
@@ -77,6 +89,15 @@ export const api = {
   retry: (id: string) => call<Job>("POST", `jobs/${id}/retry`),
   remove: (id: string) => call<void>("DELETE", `jobs/${id}`),
   upload: (job: string, n: number) => call<Upload>("POST", `${file(job, n)}/upload`),
+  parts: (job: string, n: number, parts: { number: number; crc32: string }[]) =>
+    call<Parts>("POST", `${file(job, n)}/parts`, { parts }),
+  complete: (job: string, n: number, parts: { number: number; etag: string }[]) =>
+    call<MediaFile>("POST", `${file(job, n)}/complete`, { parts }),
+  search: (query: string, cursor: string | null) =>
+    call<{ hits: Hit[]; next: string | null }>(
+      "GET",
+      `search?${new URLSearchParams({ q: query, ...(cursor && { cursor }) })}`,
+    ),
   transcriptUrl: (job: string, n: number, format: Format) =>
     call<{ url: string }>("GET", `${file(job, n)}/transcript?format=${format}`).then(near),
   versions: (job: string, n: number) =>

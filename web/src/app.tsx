@@ -39,6 +39,14 @@ function View() {
   switch (at.view) {
     case "new":
       return <Later key="new" load={() => import("./views/new").then((views) => views.NewJobView)} props={{}} />;
+    case "search":
+      return (
+        <Later
+          key="search"
+          load={() => import("./views/search").then((views) => views.SearchView)}
+          props={{ query: at.query }}
+        />
+      );
     case "job":
       return <JobView key={at.job} id={at.job} />;
     case "file":
@@ -80,6 +88,9 @@ function Header() {
       <nav aria-label={t.nav.label}>
         <a class="link" href={paths.jobs} aria-current={at === "jobs" ? "page" : undefined}>
           {t.nav.jobs}
+        </a>
+        <a class="link" href={paths.search()} aria-current={at === "search" ? "page" : undefined}>
+          {t.nav.search}
         </a>
         <a class="button primary small" href={paths.new} aria-current={at === "new" ? "page" : undefined}>
           <Icon shape="plus" size={18} />

@@ -15,6 +15,9 @@ export function bytes(count: number): string {
   return `${number.format(unit < 2 ? Math.round(count) : count)} ${units[unit]}`;
 }
 
+/** `$1.23`, and below a dollar `$0.0012`. */
+export const dollars = (amount: number): string => `$${amount.toFixed(amount < 1 ? 4 : 2)}`;
+
 /** `1:02:03`, `2:03`: as players show it. */
 export function clock(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));

@@ -5,6 +5,7 @@ import { signal } from "@preact/signals";
 export type Route =
   | { view: "jobs" }
   | { view: "new" }
+  | { view: "search"; query: string }
   | { view: "job"; job: string }
   | { view: "file"; job: string; n: number; at: number | null };
 
@@ -31,6 +32,7 @@ addEventListener("hashchange", () => {
 export const paths = {
   jobs: "#/",
   new: "#/new",
+  search: (query = "") => `#/search${query && `?${new URLSearchParams({ q: query })}`}`,
   job: (id: string) => `#/jobs/${id}`,
   file: (job: string, n: number, at?: number) => `#/jobs/${job}/files/${n}${at === undefined ? "" : `?at=${at}`}`,
 };
@@ -39,10 +41,17 @@ export function go(path: string): void {
   location.hash = path;
 }
 
+/** Keeps what one looks at in the address, without a step in the browser's history. */
+export function stayAt(path: string): void {
+  before = path;
+  history.replaceState(null, "", path);
+}
+
 function parse(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
   const [first, job, files, n] = path.split("/");
   if (first === "new") return { view: "new" };
+  if (first === "search") return { view: "search", query: new URLSearchParams(query).get("q") ?? "" };
   if (first === "jobs" && job && files === "files" && n && /^\d+$/.test(n)) {
     const at = Number.parseFloat(new URLSearchParams(query).get("at") ?? "");
     return { view: "file", job, n: Number(n), at: Number.isFinite(at) ? at : null };

@@ -20,6 +20,36 @@ export interface Upload {
   headers: Record<string, string>;
 }
 
+/** How a large file is sent: in so many parts, all but the last of one size. */
+export interface Multipart {
+  part_size: number;
+  parts: number;
+}
+
+export interface StoredPart {
+  number: number;
+  etag: string;
+  crc32: string | null;
+}
+
+export interface Parts {
+  stored: StoredPart[];
+  uploads: (Upload & { number: number })[];
+}
+
+/** A passage that holds what was searched for; `marks` are from and to which character of the snippet. */
+export interface Hit {
+  job: string;
+  title: string;
+  file: number;
+  path: string;
+  start: number;
+  snippet: string;
+  marks: [number, number][];
+  before: boolean;
+  after: boolean;
+}
+
 export interface MediaFile {
   n: number;
   path: string;
@@ -33,6 +63,7 @@ export interface MediaFile {
   output: string;
   transcripts: Partial<Record<Format, string>>;
   upload?: Upload;
+  multipart?: Multipart;
 }
 
 export interface Job {
@@ -50,7 +81,8 @@ export interface Job {
   audio_seconds: number;
   percent: number;
   seconds_left: number | null;
-  cost?: number | null;
+  dollars: number;
+  labels: Record<string, string>;
 }
 
 export type JobWithFiles = Job & { files: MediaFile[]; next: string | null };
@@ -75,6 +107,7 @@ export interface Segment {
   end: number;
   text: string;
   words?: Word[];
+  speaker?: string | null;
 }
 
 export interface Version {
@@ -82,9 +115,11 @@ export interface Version {
   created_at: string | null;
 }
 
-/** A segment of the base version, changed where fields are given. */
+/** Segment `id` of the base version, or those up to `through` together, changed where fields are given. */
 export interface EditedSegment {
   id: number;
+  through?: number;
+  speaker?: string | null;
   text?: string;
   start?: number;
   end?: number;

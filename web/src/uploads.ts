@@ -2,7 +2,8 @@
 
 import AwsS3 from "@uppy/aws-s3";
 import Uppy, { type Body, type Meta, type UppyFile } from "@uppy/core";
-import { api, here } from "./api";
+import CRC32 from "crc-32";
+import { api, here, Problem } from "./api";
 import { allKept, forget, forgetAll, keep } from "./keep";
 import { isMedia } from "./media";
 import { change, sendings } from "./sending";
@@ -10,8 +11,17 @@ import type { MediaFile, Options, Upload } from "./types";
 
 export const MAX_FILES = 1000;
 const AT_ONCE = 4;
+// How long one waits for a network or a service that is away, attempt by attempt; then people are asked.
+const PATIENCE_MS = [500, 2000, 5000, 15_000, 30_000, 60_000];
+// Damaged parts, and those whose URL had expired, are signed and sent again after so long.
+const AGAIN_MS = [0, 1000, 5000];
+// Begins the address of a part that need not be sent.
+const ARRIVED = "arrived:";
+// Told when the file arrived before, as after an answer that was lost.
+const ARRIVED_BEFORE = 412;
 
-type FileMeta = Meta & { job?: string; n?: number; relativePath?: string | null };
+/** `partSize` of a file that is sent in parts. */
+type FileMeta = Meta & { job?: string; n?: number; partSize?: number; relativePath?: string | null };
 export type Uploader = Uppy<FileMeta, Body>;
 type Chosen = UppyFile<FileMeta, Body>;
 
@@ -37,16 +47,19 @@ export async function start(uppy: Uploader, options: Partial<Options>, created: 
   const declared = chosen.map((file) => ({ path: pathOf(file), size: file.size ?? 0 }));
   const job = await api.create(declared, options);
   created();
-  chosen.forEach((file, i) => uppy.setFileMeta(file.id, { job: job.id, n: job.files[i]!.n }));
-  send(job.id, uppy, new Map(job.files.map((file) => [file.n, file.upload!])));
+  chosen.forEach((file, i) => uppy.setFileMeta(file.id, metaOf(job.id, job.files[i]!)));
+  send(job.id, uppy, new Map(job.files.flatMap((file) => (file.upload ? [[file.n, file.upload]] : []))));
   return job.id;
 }
 
+const metaOf = (job: string, file: MediaFile): FileMeta => ({ job, n: file.n, partSize: file.multipart?.part_size });
+
 /** Sends files of a job that have not arrived, chosen again or kept from before a reload. */
-function resume(job: string, files: { n: number; path: string; file: File }[]): void {
+function resume(job: string, files: { wanted: MediaFile; file: File }[]): void {
   const uppy = draft();
-  for (const { n, path, file } of files) {
-    uppy.addFile({ name: file.name, type: file.type, data: file, meta: { job, n, relativePath: path } });
+  for (const { wanted, file } of files) {
+    const meta = { ...metaOf(job, wanted), relativePath: wanted.path };
+    uppy.addFile({ name: file.name, type: file.type, data: file, meta });
   }
   send(job, uppy, new Map());
 }
@@ -58,7 +71,7 @@ export function sendMissing(job: string, missing: MediaFile[], files: File[]): n
     const file =
       same.find((file) => file.webkitRelativePath.endsWith(wanted.path)) ??
       same.find((file) => file.name === wanted.path.split("/").pop());
-    return file ? [{ n: wanted.n, path: wanted.path, file }] : [];
+    return file ? [{ wanted, file }] : [];
   });
   if (found.length) resume(job, found);
   return found.length;
@@ -71,14 +84,14 @@ export async function goOn(): Promise<void> {
     if (uploaders.has(job)) continue;
     const waiting = await missing(job).catch(() => null);
     if (!waiting) continue;
-    const wanted = kept.filter(({ n }) => waiting.has(n));
     kept.filter(({ n }) => !waiting.has(n)).forEach(({ n }) => void forget(job, n));
-    if (wanted.length) resume(job, wanted);
+    const files = kept.flatMap(({ n, file }) => (waiting.has(n) ? [{ wanted: waiting.get(n)!, file }] : []));
+    if (files.length) resume(job, files);
   }
 }
 
-/** The numbers of the files that the job waits for. */
-async function missing(job: string): Promise<Set<number>> {
+/** The files that the job waits for, by number. */
+async function missing(job: string): Promise<Map<number, MediaFile>> {
   const first = await api.job(job);
   const files = [...first.files];
   for (let next = first.next; next; ) {
@@ -86,7 +99,7 @@ async function missing(job: string): Promise<Set<number>> {
     files.push(...page.files);
     next = page.next;
   }
-  return new Set(files.filter((file) => file.state === "awaiting_upload").map((file) => file.n));
+  return new Map(files.flatMap((file) => (file.state === "awaiting_upload" ? [[file.n, file]] : [])));
 }
 
 export function pause(job: string): void {
@@ -104,6 +117,10 @@ export function retry(job: string): void {
   void uploaders.get(job)?.retryAll();
 }
 
+addEventListener("online", () => {
+  for (const [job, { failed }] of sendings.value) if (failed.size) retry(job);
+});
+
 /** Ends the uploads of a job, or of all jobs, and forgets their files. */
 export function drop(job?: string): void {
   for (const [id, uppy] of uploaders) {
@@ -119,16 +136,39 @@ function send(job: string, uppy: Uploader, signed: Map<number, Upload>): void {
   uploaders.get(job)?.destroy();
   uploaders.set(job, uppy);
   const n = (file: { meta: object }): number => (file.meta as FileMeta).n!;
+  const partSize = (file?: { meta: object }): number | undefined => (file?.meta as FileMeta | undefined)?.partSize;
+  const etags = new Map<string, Map<number, string>>();
   uppy.use(AwsS3, {
-    shouldUseMultipart: false,
+    shouldUseMultipart: (file) => partSize(file) !== undefined,
+    getChunkSize: (data) => partSize(uppy.getFiles().find((file) => (file.data as unknown) === data)) ?? data.size,
     limit: AT_ONCE,
-    retryDelays: [500, 2000, 5000, 15_000, 30_000],
-    uploadPartBytes: put,
+    retryDelays: AGAIN_MS,
+    uploadPartBytes: (sent: Put) => persistently(() => put(sent)),
     getUploadParameters: async (file: { meta: object }) => {
-      const upload = signed.get(n(file)) ?? (await api.upload(job, n(file)));
+      const upload = signed.get(n(file)) ?? (await persistently(() => api.upload(job, n(file))));
       signed.delete(n(file));
-      return { method: "PUT" as const, url: here(upload.url), headers: sendable(upload.headers) };
+      return signature(upload);
     },
+    createMultipartUpload: async (file) => ({ uploadId: job, key: file.id }),
+    // Asked for when a pause ends. What is there of an earlier run comes up as each part is signed.
+    listParts: async (file) =>
+      [...(etags.get(file.id) ?? [])].map(([PartNumber, ETag]) => ({ PartNumber, ETag })),
+    signPart: async (file, { partNumber, body }) => {
+      const crc32 = checksum(await body.arrayBuffer());
+      const { stored, uploads } = await persistently(() => api.parts(job, n(file), [{ number: partNumber, crc32 }]));
+      const there = stored.find((part) => part.crc32 === null || part.crc32 === crc32);
+      return there ? { method: "PUT", url: `${ARRIVED}${there.etag}` } : signature(uploads[0]!);
+    },
+    completeMultipartUpload: async (file, { parts }) => {
+      const sent = parts.map(({ PartNumber, ETag }) => ({ number: PartNumber!, etag: ETag! }));
+      await persistently(() => api.complete(job, n(file), sent));
+      return {};
+    },
+    // They stay, for another attempt or another day; the service deletes what nobody completes.
+    abortMultipartUpload: async () => undefined,
+  });
+  uppy.on("s3-multipart:part-uploaded", (file, { PartNumber, ETag }) => {
+    etags.set(file.id, (etags.get(file.id) ?? new Map()).set(PartNumber, ETag));
   });
   const shares = new Map(uppy.getFiles().map((file) => [n(file), 0]));
   change(job, () => ({ shares, failed: new Set(), paused: false }));
@@ -160,9 +200,34 @@ function send(job: string, uppy: Uploader, signed: Map<number, Upload>): void {
   void uppy.upload();
 }
 
-/** The headers that the browser does not set by itself. */
-function sendable(headers: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== "content-length"));
+function signature({ url, headers }: Upload): { method: "PUT"; url: string; headers: Record<string, string> } {
+  // The browser sets the length by itself, and lets nobody else.
+  const others = Object.entries(headers).filter(([name]) => name.toLowerCase() !== "content-length");
+  return { method: "PUT", url: here(url), headers: Object.fromEntries(others) };
+}
+
+/** Base64 of the CRC-32, big-endian. */
+function checksum(data: ArrayBuffer): string {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setInt32(0, CRC32.buf(new Uint8Array(data)));
+  return btoa(String.fromCharCode(...bytes));
+}
+
+/** Tries again while the network or the service is away: sooner if the network comes back. */
+async function persistently<T>(attempt: () => Promise<T>): Promise<T> {
+  for (const pause of PATIENCE_MS) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const status = error instanceof Problem ? error.status : error instanceof Broken ? error.source.status : null;
+      if (status === null || (status > 0 && status < 500)) throw error;
+    }
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, pause);
+      addEventListener("online", () => (clearTimeout(timer), resolve(null)), { once: true });
+    });
+  }
+  return attempt();
 }
 
 interface Put {
@@ -174,30 +239,37 @@ interface Put {
   signal?: AbortSignal;
 }
 
-// Told when the file arrived before, as after an answer that was lost.
-const ARRIVED_BEFORE = 412;
+/** An upload that broke off, as Uppy's plugin tells it: status 0 if there was no answer. */
+class Broken extends Error {
+  constructor(readonly source: { status: number }) {
+    // By these words the plugin knows that another signature is needed.
+    super(source.status === 403 ? "Request has expired" : String(source.status || "network"));
+  }
+}
 
 /** Sends one body. XMLHttpRequest, since it alone tells how much has gone out. */
 function put({ signature, body, size, onProgress, onComplete, signal }: Put): Promise<{ ETag: string }> {
   return new Promise((resolve, reject) => {
+    const done = (etag: string): void => {
+      onProgress({ loaded: size ?? 0, lengthComputable: true });
+      onComplete?.(etag);
+      resolve({ ETag: etag });
+    };
+    const aborted = (): void => reject(new DOMException("aborted", "AbortError"));
+    if (signal?.aborted) return aborted();
+    if (signature.url.startsWith(ARRIVED)) return done(signature.url.slice(ARRIVED.length));
     const request = new XMLHttpRequest();
     const abort = (): void => request.abort();
-    const fail = (message: string): void => {
-      reject(Object.assign(new Error(message), { source: { status: request.status } }));
-    };
     signal?.addEventListener("abort", abort);
     request.open("PUT", signature.url);
     for (const [name, value] of Object.entries(signature.headers ?? {})) request.setRequestHeader(name, value);
     request.upload.onprogress = onProgress;
     request.onload = () => {
-      if (request.status >= 300 && request.status !== ARRIVED_BEFORE) return fail(String(request.status));
-      onProgress({ loaded: size ?? 0, lengthComputable: true });
-      const etag = request.getResponseHeader("ETag") ?? "";
-      onComplete?.(etag);
-      resolve({ ETag: etag });
+      if (request.status >= 300 && request.status !== ARRIVED_BEFORE) return reject(new Broken(request));
+      done(request.getResponseHeader("ETag") ?? "");
     };
-    request.onerror = () => fail("network");
-    request.onabort = () => reject(new DOMException("aborted", "AbortError"));
+    request.onerror = () => reject(new Broken({ status: 0 }));
+    request.onabort = aborted;
     request.onloadend = () => signal?.removeEventListener("abort", abort);
     request.send(body);
   });

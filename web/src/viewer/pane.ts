@@ -9,6 +9,7 @@ const UNCERTAIN = 0.5;
 const AHEAD = "600px";
 const USER_SCROLLS_MS = 4000;
 const MAX_HITS = 5000;
+const MAX_NAME = 40;
 
 /** Characters `from` to `to` of the text of passage number `passage`. */
 interface Place {
@@ -28,24 +29,27 @@ interface PlacedWord {
 class Passage {
   readonly item = document.createElement("li");
   readonly time = document.createElement("button");
+  readonly speaker = document.createElement("span");
   readonly text = document.createElement("p");
   #words: PlacedWord[] | null = null;
-  readonly #original: Segment;
+  readonly #original: Segment | null;
 
-  /** `id` is its number in the version that is shown. */
+  /** `first` to `last` are the numbers of the segments that it is made of; `original` is that, if it is a whole one. */
   constructor(
-    readonly id: number,
+    readonly first: number,
+    readonly last: number,
     public segment: Segment,
+    original: Segment | null,
   ) {
-    this.#original = segment;
+    this.#original = original;
     this.item.className = "passage";
     this.time.type = "button";
     this.time.className = "time";
     this.time.tabIndex = -1;
-    this.time.textContent = clock(segment.start);
-    this.time.setAttribute("aria-label", t.viewer.playFrom(clock(segment.start)));
-    this.text.textContent = segment.text;
-    this.item.append(this.time, this.text);
+    this.speaker.className = "speaker";
+    this.speaker.hidden = true;
+    this.item.append(this.time, this.speaker, this.text);
+    this.change({});
   }
 
   /** The words, each where it stands in the text; the text evenly over its time where words are not told. */
@@ -57,19 +61,38 @@ class Passage {
   change(to: Partial<Segment>): void {
     this.segment = { ...this.segment, ...to };
     this.#words = null;
-    this.time.textContent = clock(this.segment.start);
-    if (to.text !== undefined && this.text.textContent !== to.text) this.text.textContent = to.text;
+    const at = clock(this.segment.start);
+    if (this.time.textContent !== at) {
+      this.time.textContent = at;
+      this.time.setAttribute("aria-label", t.viewer.playFrom(at));
+    }
+    if (this.text.textContent !== this.segment.text) this.text.textContent = this.segment.text;
   }
 
-  /** What has been changed since it was shown. */
+  /** Shows who speaks, where another did before. */
+  tellSpeaker(before: string | null): void {
+    const { speaker = null } = this.segment;
+    this.speaker.hidden = !speaker || speaker === before;
+    this.speaker.textContent = speaker;
+  }
+
+  /** What is to be saved of it: what has been changed since it was shown. */
   get edited(): EditedSegment {
-    const { text, start, end } = this.segment;
+    const { text, start, end, speaker = null } = this.segment;
+    const before = this.#original;
+    const through = this.last > this.first && { through: this.last };
     return {
-      id: this.id,
-      ...(text !== this.#original.text && { text }),
-      ...(start !== this.#original.start && { start }),
-      ...(end !== this.#original.end && { end }),
+      id: this.first,
+      ...through,
+      ...(text !== before?.text && { text }),
+      ...(start !== before?.start && { start }),
+      ...(end !== before?.end && { end }),
+      ...(speaker !== (before ? (before.speaker ?? null) : null) && { speaker }),
     };
+  }
+
+  get changed(): boolean {
+    return Object.keys(this.edited).length > 1;
   }
 
   range(from: number, to: number): Range | null {
@@ -80,7 +103,39 @@ class Passage {
     range.setEnd(node, to);
     return range;
   }
+
+  /** It as two, the second from that character on; `null` if one would have no text. */
+  split(at: number): [Passage, Passage] | null {
+    const { text, start, end, speaker, words = [] } = this.segment;
+    const before = text.slice(0, at).trim();
+    const after = text.slice(at).trim();
+    if (!before || !after) return null;
+    const second = this.words.find((word) => word.from >= at || word.to > at)?.start ?? end;
+    const middle = Math.min(Math.max(second, start), end);
+    const part = (text: string, from: number, to: number): Passage => {
+      const said = words.filter((word) => word.start >= from && word.start < to);
+      return new Passage(this.first, this.last, { text, start: from, end: to, speaker, words: said }, null);
+    };
+    return [part(before, start, middle), part(after, middle, end)];
+  }
+
+  joined(next: Passage): Passage {
+    const [before, after] = [this.segment, next.segment];
+    const space = spaceless(before.text.slice(-1)) || spaceless(after.text.slice(0, 1)) ? "" : " ";
+    const segment = {
+      text: before.text + space + after.text,
+      start: before.start,
+      end: Math.max(before.end, after.end),
+      speaker: before.speaker ?? null,
+      words: [...(before.words ?? []), ...(after.words ?? [])],
+    };
+    return new Passage(this.first, Math.max(this.last, next.last), segment, null);
+  }
 }
+
+/** Whether a character is one of those that are written without spaces between them. */
+const spaceless = (character: string): boolean =>
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303f\uff00-\uffef]/u.test(character);
 
 function placed(segment: Segment): PlacedWord[] {
   const words: PlacedWord[] = [];
@@ -106,13 +161,15 @@ export class Pane {
   readonly list = document.createElement("ol");
   #passages: Passage[] = [];
   #byItem = new Map<Element, number>();
-  #near = new Set<number>();
+  #near = new Set<Passage>();
   #observer: IntersectionObserver;
   #word = new Highlight();
   #uncertain = new Highlight();
   #hit = new Highlight();
   #hits = new Highlight();
   #places: Place[] = [];
+  #query = "";
+  #divided = false;
   #at = -1;
   #current = -1;
   #scrolledByUser = 0;
@@ -135,6 +192,7 @@ export class Pane {
     this.list.className = "passages";
     this.list.addEventListener("click", (event) => this.#click(event));
     this.list.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("selectionchange", this.#noteCaret);
     for (const kind of ["wheel", "touchmove"] as const) {
       addEventListener(kind, this.#scrolled, { passive: true });
     }
@@ -149,17 +207,47 @@ export class Pane {
 
   show(segments: Segment[]): void {
     this.#observer.disconnect();
-    this.#passages = segments.map((segment, id) => new Passage(id, segment));
-    this.#byItem = new Map(this.#passages.map((passage, i) => [passage.item, i]));
     this.#near.clear();
-    this.#current = -1;
+    this.#divided = false;
+    this.#passages = segments.map((segment, number) => new Passage(number, number, segment, segment));
     this.list.replaceChildren(...this.#passages.map((passage) => passage.item));
     for (const passage of this.#passages) this.#observer.observe(passage.item);
     if (this.#passages[0]) this.#passages[0].time.tabIndex = 0;
+    this.#arrange();
+  }
+
+  /** Takes note that other passages are there, or in another order. */
+  #arrange(): void {
+    this.#byItem = new Map(this.#passages.map((passage, i) => [passage.item, i]));
+    this.#current = -1;
+    this.tellSpeakers();
+    this.search(this.#query);
+  }
+
+  tellSpeakers(): void {
+    let before: string | null = null;
+    for (const passage of this.#passages) {
+      passage.tellSpeaker(before);
+      before = passage.segment.speaker ?? null;
+    }
+  }
+
+  /** The names of those who speak, in the order in which they first do. */
+  get speakers(): string[] {
+    return [...new Set(this.#passages.flatMap(({ segment }) => segment.speaker ?? []))];
+  }
+
+  renameSpeaker(from: string, to: string): void {
+    for (const passage of this.#passages) {
+      if (passage.segment.speaker === from) passage.change({ speaker: to });
+    }
+    this.tellSpeakers();
+    this.changed();
   }
 
   close(): void {
     this.#observer.disconnect();
+    document.removeEventListener("selectionchange", this.#noteCaret);
     for (const kind of ["wheel", "touchmove"] as const) removeEventListener(kind, this.#scrolled);
     for (const name of ["word", "uncertain", "hits", "hit"]) CSS.highlights.delete(name);
   }
@@ -189,16 +277,18 @@ export class Pane {
   edit(on: boolean): void {
     this.#editing = on;
     this.list.classList.toggle("editing", on);
-    for (const { text, segment } of this.#passages) {
-      if (!on) {
-        for (const name of ["contenteditable", "role", "aria-label"]) text.removeAttribute(name);
-        continue;
-      }
-      text.setAttribute("contenteditable", "plaintext-only");
-      text.setAttribute("role", "textbox");
-      text.setAttribute("aria-label", t.viewer.editText(clock(segment.start)));
-    }
+    for (const passage of this.#passages) this.#open(passage, on);
     this.#times?.remove();
+  }
+
+  #open({ text, segment }: Passage, on: boolean): void {
+    if (!on) {
+      for (const name of ["contenteditable", "role", "aria-label"]) text.removeAttribute(name);
+      return;
+    }
+    text.setAttribute("contenteditable", "plaintext-only");
+    text.setAttribute("role", "textbox");
+    text.setAttribute("aria-label", t.viewer.editText(clock(segment.start)));
   }
 
   /** All segments as they are to be from now on. */
@@ -207,7 +297,7 @@ export class Pane {
   }
 
   get dirty(): boolean {
-    return this.#passages.some((passage) => Object.keys(passage.edited).length > 1);
+    return this.#divided || this.#passages.some((passage) => passage.changed);
   }
 
   /** Replaces the hit that was last gone to, or all hits; how many. */
@@ -225,6 +315,7 @@ export class Pane {
   search(query: string): number {
     this.#places = [];
     this.#at = -1;
+    this.#query = query;
     const wanted = query.trim().replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/\s+/g, "\\s+");
     if (wanted) {
       const pattern = new RegExp(wanted, "giu");
@@ -291,8 +382,9 @@ export class Pane {
     for (const entry of entries) {
       const index = this.#byItem.get(entry.target);
       if (index === undefined) continue;
-      if (entry.isIntersecting) this.#near.add(index);
-      else this.#near.delete(index);
+      const passage = this.#passages[index]!;
+      if (entry.isIntersecting) this.#near.add(passage);
+      else this.#near.delete(passage);
     }
     this.#markUncertain();
     this.#markHits();
@@ -301,8 +393,7 @@ export class Pane {
   #markUncertain(): void {
     this.#uncertain.clear();
     if (!this.marking) return;
-    for (const index of this.#near) {
-      const passage = this.#passages[index]!;
+    for (const passage of this.#near) {
       for (const word of passage.words) {
         const range = word.probability < UNCERTAIN ? passage.range(word.from, word.to) : null;
         if (range) this.#uncertain.add(range);
@@ -314,7 +405,8 @@ export class Pane {
     this.#hits.clear();
     if (this.#at < 0) this.#hit.clear();
     for (const place of this.#places) {
-      const range = this.#near.has(place.passage) ? this.#passages[place.passage]!.range(place.from, place.to) : null;
+      const passage = this.#passages[place.passage]!;
+      const range = this.#near.has(passage) ? passage.range(place.from, place.to) : null;
       if (range) this.#hits.add(range);
     }
   }
@@ -372,28 +464,122 @@ export class Pane {
       label.append(t.viewer[name], " ", input);
       return label;
     };
-    const remove = document.createElement("button");
-    remove.type = "button";
-    remove.className = "button small";
-    remove.textContent = t.viewer.remove;
-    remove.addEventListener("click", () => {
-      passage.change({ text: "" });
-      passage.item.hidden = true;
+    const button = (text: string, act: () => void): HTMLButtonElement => {
+      const made = document.createElement("button");
+      made.type = "button";
+      made.className = "button small";
+      made.textContent = text;
+      // The caret stays where it is, for splitting there.
+      made.addEventListener("mousedown", (event) => event.preventDefault());
+      made.addEventListener("click", act);
+      return made;
+    };
+    row.append(
+      field("start"),
+      field("end"),
+      this.#speakerOf(passage),
+      button(t.viewer.split, () => this.#split(passage, this.#caret)),
+      button(t.viewer.join, () => this.#join(this.#passages.indexOf(passage))),
+      button(t.viewer.remove, () => {
+        passage.change({ text: "" });
+        passage.item.hidden = true;
+        this.changed();
+      }),
+    );
+    return row;
+  }
+
+  #speakerOf(passage: Passage): HTMLLabelElement {
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    const names = document.createElement("datalist");
+    names.id = "speakers";
+    names.append(...this.speakers.map((name) => new Option(name)));
+    input.setAttribute("list", names.id);
+    input.className = "name";
+    input.maxLength = MAX_NAME;
+    input.value = passage.segment.speaker ?? "";
+    input.addEventListener("change", () => {
+      const name = input.value.trim();
+      if (!name) input.value = passage.segment.speaker ?? "";
+      else passage.change({ speaker: name });
+      this.tellSpeakers();
       this.changed();
     });
-    row.append(field("start"), field("end"), remove);
-    return row;
+    label.append(t.viewer.speaker, " ", input, names);
+    return label;
+  }
+
+  /** Where the caret was last in the passage that is being corrected. */
+  #caret = 0;
+
+  #noteCaret = (): void => {
+    const selection = getSelection();
+    const inside = selection?.anchorNode?.parentElement?.closest(".passage p[contenteditable]");
+    if (inside && this.list.contains(inside)) this.#caret = selection!.anchorOffset;
+  };
+
+  #split(passage: Passage, at: number): void {
+    const parts = passage.split(at);
+    if (!parts) return this.refused(t.viewer.cannotSplit);
+    this.#put(this.#passages.indexOf(passage), 1, parts);
+    this.#focusAt(parts[1], 0);
+  }
+
+  /** Joins a passage with the next that is there. */
+  #join(index: number): void {
+    const passage = this.#passages[index];
+    const next = this.#passages[index + 1];
+    if (!passage || !next || next.item.hidden) return this.refused(t.viewer.cannotJoin);
+    const joined = passage.joined(next);
+    this.#put(index, 2, [joined]);
+    this.#focusAt(joined, passage.segment.text.length);
+  }
+
+  #put(index: number, count: number, passages: Passage[]): void {
+    const gone = this.#passages.splice(index, count, ...passages);
+    for (const passage of passages) {
+      this.#open(passage, true);
+      this.#observer.observe(passage.item);
+    }
+    gone[0]!.item.before(...passages.map(({ item }) => item));
+    for (const passage of gone) {
+      this.#near.delete(passage);
+      this.#observer.unobserve(passage.item);
+      passage.item.remove();
+    }
+    this.#divided = true;
+    this.#arrange();
+    this.changed();
+  }
+
+  #focusAt(passage: Passage, offset: number): void {
+    passage.text.focus();
+    const node = passage.text.firstChild;
+    if (node) getSelection()?.collapse(node, Math.min(offset, node.textContent?.length ?? 0));
+  }
+
+  /** Enter divides a passage where the caret is; Backspace at its start joins it with the one before. */
+  #editKey(event: KeyboardEvent, passage: Passage): void {
+    const selection = getSelection();
+    const at = selection?.isCollapsed ? selection.anchorOffset : null;
+    if (event.key === "Enter") {
+      event.preventDefault();
+      if (at !== null) this.#split(passage, at);
+    } else if (event.key === "Backspace" && at === 0 && this.#passages.indexOf(passage) > 0) {
+      event.preventDefault();
+      this.#join(this.#passages.indexOf(passage) - 1);
+    } else if (event.key === "Delete" && at === passage.segment.text.length) {
+      event.preventDefault();
+      this.#join(this.#passages.indexOf(passage));
+    }
   }
 
   /** Up and down go through the times, of which one alone is a stop of the Tab key. */
   #key(event: KeyboardEvent): void {
     const item = (event.target as Element).closest("li");
-    if (this.#editing && event.key === "Enter" && (event.target as Element).matches("[contenteditable]")) {
-      event.preventDefault();
-      const passage = this.#passageOf(event);
-      this.#passages[(passage ? this.#passages.indexOf(passage) : 0) + 1]?.text.focus();
-      return;
-    }
+    const passage = this.#passageOf(event);
+    if (this.#editing && passage && event.target === passage.text) return this.#editKey(event, passage);
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     if (!item || !step || !(event.target as Element).matches(".time")) return;
     const next = this.#passages[(this.#byItem.get(item) ?? 0) + step];

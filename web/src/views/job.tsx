@@ -1,7 +1,7 @@
 import { useRef, useState } from "preact/hooks";
 import { api } from "../api";
 import { downloadMany, downloadOne } from "../downloads";
-import { baseName, bytes, duration, folderOf, language, moment } from "../format";
+import { baseName, bytes, dollars, duration, folderOf, language, moment } from "../format";
 import { Icon } from "../icons";
 import { attempt, Bar, Dialog, Failure, IconButton, Menu, StateChip, tell, useTitle } from "../parts";
 import { usePolled } from "../polling";
@@ -78,7 +78,7 @@ function JobHead({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
     job.audio_seconds > 0 && t.job.sound(duration(job.audio_seconds)),
     job.options.model,
     took > 0 && t.job.took(duration(took)),
-    typeof job.cost === "number" && t.job.cost(`$${job.cost.toFixed(4)}`),
+    job.dollars > 0 && t.job.cost(dollars(job.dollars)),
   ];
   const done = job.files.some((file) => file.state === "succeeded");
   return (

@@ -321,6 +321,7 @@ function Tools({ pane, player, search, editing }: {
           </button>
         </div>
       )}
+      {editing && <Speakers pane={pane} />}
       <div class="switches">
         <label>
           <span>{t.viewer.speed}</span>
@@ -353,6 +354,31 @@ function Tools({ pane, player, search, editing }: {
         </label>
       </div>
     </div>
+  );
+}
+
+/** A field for the name of each who speaks, which changes it throughout. */
+function Speakers({ pane }: { pane: Pane }) {
+  const [names, setNames] = useState(pane.speakers);
+  if (!names.length) return null;
+  return (
+    <fieldset class="speakers">
+      <legend>{t.viewer.speakers}</legend>
+      {names.map((name) => (
+        <input
+          key={name}
+          type="text"
+          defaultValue={name}
+          maxLength={40}
+          aria-label={t.viewer.rename(name)}
+          onChange={(event) => {
+            const to = event.currentTarget.value.trim();
+            if (to) pane.renameSpeaker(name, to);
+            setNames(pane.speakers);
+          }}
+        />
+      ))}
+    </fieldset>
   );
 }
 
