@@ -13,7 +13,14 @@ CACHE = Path(__file__).parent.parent / ".cache"
 Figure = Callable[[str], None]
 
 # The longest files come first, so that nobody waits for them at the end.
-LONGEST = ["test_aws_chain.py", "test_executor.py", "test_service.py", "test_client.py", "test_page.py"]
+LONGEST = [
+    "test_aws_chain.py",
+    "test_executor.py",
+    "test_service.py",
+    "test_client.py",
+    "test_page.py",
+    "test_viewing.py",
+]
 
 
 @pytest.fixture(scope="session")

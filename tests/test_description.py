@@ -17,8 +17,8 @@ from chalicelib.access import Limits
 from chalicelib.description import openapi, reference
 from chalicelib.description.routes import OPERATIONS
 from chalicelib.jobs import Options
+from tests.browsing import CHROMIUM, FLAGS, shoot
 from tests.serving import Served, serving_site
-from tests.test_page import CHROMIUM, FLAGS, shoot
 
 ROUTES = {(method, path): entry for path, methods in app.routes.items() for method, entry in methods.items()}
 

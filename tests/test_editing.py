@@ -277,7 +277,7 @@ def test_long_transcripts_are_rendered_within_a_request(words: int) -> None:
 
     from chalicelib.formats import render
     from chalicelib.jobs import Format
-    from tests.test_page import long_transcript
+    from tests.prepared import long_transcript
 
     transcript = Transcript.model_validate(long_transcript(words, 3 * 3600.0))
     started = time.monotonic()

@@ -78,13 +78,16 @@ const file = (job: string, n: number): string => `jobs/${job}/files/${n}`;
 
 export const api = {
   health: () => call<Health>("GET", "health"),
-  jobs: (cursor?: string | null) =>
-    call<{ jobs: Job[]; next: string | null }>("GET", `jobs?limit=25${cursor ? `&cursor=${cursor}` : ""}`),
+  jobs: (label: string | null, cursor: string | null = null) =>
+    call<{ jobs: Job[]; next: string | null }>(
+      "GET",
+      `jobs?${new URLSearchParams({ limit: "25", ...(label && { label }), ...(cursor && { cursor }) })}`,
+    ),
   job: (id: string) => call<JobWithFiles>("GET", `jobs/${id}`),
   files: (id: string, cursor: string) =>
     call<{ files: MediaFile[]; next: string | null }>("GET", `jobs/${id}/files?cursor=${cursor}`),
-  create: (files: { path: string; size: number }[], options: Partial<Options>) =>
-    call<JobWithFiles>("POST", "jobs", { files, options }),
+  create: (files: { path: string; size: number }[], options: Partial<Options>, labels: Record<string, string>) =>
+    call<JobWithFiles>("POST", "jobs", { files, options, labels }),
   cancel: (id: string) => call<Job>("POST", `jobs/${id}/cancel`),
   retry: (id: string) => call<Job>("POST", `jobs/${id}/retry`),
   remove: (id: string) => call<void>("DELETE", `jobs/${id}`),

@@ -58,7 +58,7 @@ function View() {
         />
       );
     default:
-      return <JobsView />;
+      return <JobsView key={at.label ?? ""} label={at.label} />;
   }
 }
 
@@ -87,10 +87,12 @@ function Header() {
       <Sending />
       <nav aria-label={t.nav.label}>
         <a class="link" href={paths.jobs} aria-current={at === "jobs" ? "page" : undefined}>
-          {t.nav.jobs}
+          <Icon shape="list" />
+          <span>{t.nav.jobs}</span>
         </a>
         <a class="link" href={paths.search()} aria-current={at === "search" ? "page" : undefined}>
-          {t.nav.search}
+          <Icon shape="search" />
+          <span>{t.nav.search}</span>
         </a>
         <a class="button primary small" href={paths.new} aria-current={at === "new" ? "page" : undefined}>
           <Icon shape="plus" size={18} />

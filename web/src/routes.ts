@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 export type Route =
-  | { view: "jobs" }
+  | { view: "jobs"; label: string | null }
   | { view: "new" }
   | { view: "search"; query: string }
   | { view: "job"; job: string }
@@ -31,6 +31,7 @@ addEventListener("hashchange", () => {
 
 export const paths = {
   jobs: "#/",
+  labelled: (label: string) => `#/?${new URLSearchParams({ label })}`,
   new: "#/new",
   search: (query = "") => `#/search${query && `?${new URLSearchParams({ q: query })}`}`,
   job: (id: string) => `#/jobs/${id}`,
@@ -57,5 +58,5 @@ function parse(hash: string): Route {
     return { view: "file", job, n: Number(n), at: Number.isFinite(at) ? at : null };
   }
   if (first === "jobs" && job) return { view: "job", job };
-  return { view: "jobs" };
+  return { view: "jobs", label: new URLSearchParams(query).get("label") };
 }

@@ -40,6 +40,9 @@ export const t = {
     emptyHint: "Drop a video or a recording, and its transcript is here in a moment.",
     andMore: (title: string, more: number) => (more > 0 ? `${title} and ${more.toLocaleString("en")} more` : title),
     untitled: "Job",
+    labelled: (label: string) => `Jobs with ${label}`,
+    all: "Show all jobs",
+    noneLabelled: "There are no such jobs.",
   },
 
   search: {
@@ -50,7 +53,6 @@ export const t = {
     none: "Nobody says that in your transcripts. All words have to be said close together, and are found whole.",
     count: (count: number, more: boolean) =>
       more ? `The newest ${count} places` : count === 1 ? "1 place" : `${count} places`,
-    open: (time: string, path: string) => `Play ${path} from ${time}`,
   },
 
   new: {
@@ -66,6 +68,13 @@ export const t = {
     englishOnly: "English only",
     formats: "Formats",
     formatsHint: "Choose at least one.",
+    speakers: "Speakers",
+    noSpeakers: "Do not tell them apart",
+    byVoice: "Tell them apart by their voices",
+    byChannel: "One on each sound channel",
+    labels: "Labels",
+    labelsHint: "To find the job by, such as course: biology. Several with commas between them.",
+    badLabels: "Write labels as a name and a value: course: biology, term: spring.",
     prompt: "Names and terms",
     promptHint: "Words that occur and are easily misspelt, such as names of people and products.",
     start: "Transcribe",

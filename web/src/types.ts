@@ -12,6 +12,8 @@ export interface Options {
   formats: Format[];
   prompt: string;
   word_timestamps: boolean;
+  diarize: boolean;
+  channels: "mix" | "split";
 }
 
 export interface Upload {
@@ -90,6 +92,7 @@ export type JobWithFiles = Job & { files: MediaFile[]; next: string | null };
 export interface Health {
   version: string;
   models: string[];
+  diarizes: boolean;
 }
 
 const FINAL: JobState[] = ["succeeded", "partial", "failed", "cancelled"];

@@ -42,10 +42,15 @@ const relativePath = (file: { meta: object }): string =>
 const pathOf = (file: Chosen): string => relativePath(file) || file.name || "";
 
 /** Creates the job of the chosen files and begins to send them; the job's id. `created` is called in between. */
-export async function start(uppy: Uploader, options: Partial<Options>, created: () => void): Promise<string> {
+export async function start(
+  uppy: Uploader,
+  options: Partial<Options>,
+  labels: Record<string, string>,
+  created: () => void,
+): Promise<string> {
   const chosen = uppy.getFiles();
   const declared = chosen.map((file) => ({ path: pathOf(file), size: file.size ?? 0 }));
-  const job = await api.create(declared, options);
+  const job = await api.create(declared, options, labels);
   created();
   chosen.forEach((file, i) => uppy.setFileMeta(file.id, metaOf(job.id, job.files[i]!)));
   send(job.id, uppy, new Map(job.files.flatMap((file) => (file.upload ? [[file.n, file.upload]] : []))));

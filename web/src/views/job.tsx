@@ -9,7 +9,7 @@ import { go, paths } from "../routes";
 import { sendings, type Sending } from "../sending";
 import { t } from "../texts";
 import { type Format, isFinal, type JobWithFiles, type MediaFile } from "../types";
-import { jobTitle } from "./jobs";
+import { jobTitle, Labels } from "./jobs";
 
 const BUSY_SECONDS = 1;
 const WAITING_SECONDS = 3;
@@ -87,6 +87,7 @@ function JobHead({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
       <div class="what">
         <h1>{jobTitle(job)}</h1>
         <p class="facts">{facts.filter(Boolean).join(" · ")}</p>
+        <Labels job={job} />
       </div>
       <div class="actions">
         <Control job={job} refresh={refresh} />

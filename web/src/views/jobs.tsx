@@ -11,11 +11,11 @@ import { isFinal, type Job } from "../types";
 const ACTIVE_SECONDS = 2;
 const IDLE_SECONDS = 15;
 
-export function JobsView() {
+export function JobsView({ label }: { label: string | null }) {
   useTitle(t.jobs.title);
   const newest = usePolled(
     "jobs",
-    () => api.jobs(),
+    () => api.jobs(label),
     ({ jobs }) => (jobs.every(isFinal) ? IDLE_SECONDS : ACTIVE_SECONDS),
   );
   const [older, setOlder] = useState<{ jobs: Job[]; next: string | null } | null>(null);
@@ -31,13 +31,19 @@ export function JobsView() {
   const jobs = [...first.jobs, ...(older?.jobs ?? []).filter((job) => !ids.has(job.id))];
   const next = older ? older.next : first.next;
   const showMore = async (): Promise<void> => {
-    const page = await api.jobs(next);
+    const page = await api.jobs(label, next);
     setOlder({ jobs: [...(older?.jobs ?? []), ...page.jobs], next: page.next });
   };
-  if (!jobs.length) return <Empty />;
+  if (!jobs.length && !label) return <Empty />;
   return (
     <div class="column">
-      <h1>{t.jobs.title}</h1>
+      <h1>{label ? t.jobs.labelled(label.replace(":", ": ")) : t.jobs.title}</h1>
+      {label && (
+        <p>
+          <a href={paths.jobs}>{t.jobs.all}</a>
+        </p>
+      )}
+      {label && !jobs.length && <p class="lead">{t.jobs.noneLabelled}</p>}
       {newest.problem && <Failure message={newest.problem.message} retry={newest.refresh} />}
       <ul class="jobs">
         {jobs.map((job) => (
@@ -66,6 +72,21 @@ function Empty() {
   );
 }
 
+/** Each leads to the jobs that have it too. */
+export function Labels({ job }: { job: Job }) {
+  const labels = Object.entries(job.labels);
+  if (!labels.length) return null;
+  return (
+    <p class="labels">
+      {labels.map(([name, value]) => (
+        <a key={name} class="label" href={paths.labelled(`${name}:${value}`)}>
+          {name}: {value}
+        </a>
+      ))}
+    </p>
+  );
+}
+
 export function jobTitle(job: Job): string {
   const more = job.title?.endsWith("/") ? 0 : job.files_total - 1;
   return t.jobs.andMore(job.title?.replace(/\/$/, "") || t.jobs.untitled, more);
@@ -84,6 +105,7 @@ function Row({ job }: { job: Job }) {
           {jobTitle(job)}
         </a>
         <p class="facts">{facts.join(" · ")}</p>
+        <Labels job={job} />
       </div>
       <div class="state">
         <StateChip state={job.state} text={t.jobStates[job.state]} />

@@ -45,9 +45,9 @@ export function NewJobView() {
     setBusy(true);
     setProblem(null);
     try {
-      const options = chosenOptions(new FormData(event.target as HTMLFormElement));
+      const form = new FormData(event.target as HTMLFormElement);
       const dashboard = uppy.getPlugin("Dashboard");
-      const job = await start(uppy, options, () => dashboard && uppy.removePlugin(dashboard));
+      const job = await start(uppy, chosenOptions(form), chosenLabels(form), () => dashboard && uppy.removePlugin(dashboard));
       started.current = true;
       go(paths.job(job));
     } catch (error) {
@@ -164,10 +164,21 @@ function OptionsPanel({ health }: { health: Health | null }) {
           </select>
         </>
       )}
+      <label for="speakers">{t.new.speakers}</label>
+      <select id="speakers" name="speakers">
+        <option value="">{t.new.noSpeakers}</option>
+        {health?.diarizes && <option value="voices">{t.new.byVoice}</option>}
+        <option value="channels">{t.new.byChannel}</option>
+      </select>
       <label for="prompt">{t.new.prompt}</label>
       <textarea id="prompt" name="prompt" rows={2} maxLength={900} aria-describedby="prompt-hint" />
       <p class="hint" id="prompt-hint">
         {t.new.promptHint}
+      </p>
+      <label for="labels">{t.new.labels}</label>
+      <input id="labels" name="labels" aria-describedby="labels-hint" />
+      <p class="hint" id="labels-hint">
+        {t.new.labelsHint}
       </p>
       <fieldset>
         <legend>{t.new.formats}</legend>
@@ -182,6 +193,18 @@ function OptionsPanel({ health }: { health: Health | null }) {
   );
 }
 
+/** `course: biology, term: spring` as names and values. */
+function chosenLabels(form: FormData): Record<string, string> {
+  const written = String(form.get("labels") ?? "").split(",").filter((label) => label.trim());
+  return Object.fromEntries(
+    written.map((label) => {
+      const [, name, value] = /^\s*([\w.-]+)\s*:\s*(.+?)\s*$/.exec(label) ?? [];
+      if (!name || !value) throw new Error(t.new.badLabels);
+      return [name, value];
+    }),
+  );
+}
+
 /** What differs from the service's defaults. */
 function chosenOptions(form: FormData): Partial<Options> {
   const options: Partial<Options> = {};
@@ -192,6 +215,8 @@ function chosenOptions(form: FormData): Partial<Options> {
   if (text("language") && text("language") !== AUTO) options.language = text("language");
   if (form.has("translate")) options.task = "translate";
   if (text("model")) options.model = text("model");
+  if (text("speakers") === "voices") options.diarize = true;
+  if (text("speakers") === "channels") options.channels = "split";
   if (text("prompt")) options.prompt = text("prompt");
   return options;
 }

@@ -116,11 +116,7 @@ function FileHits({ hits }: { hits: Hit[] }) {
       <ol>
         {hits.map((hit) => (
           <li key={`${hit.start} ${hit.snippet}`}>
-            <a
-              class="hit"
-              href={paths.file(hit.job, hit.file, hit.start)}
-              aria-label={`${t.search.open(clock(hit.start), hit.path)}: ${hit.snippet}`}
-            >
+            <a class="hit" href={paths.file(hit.job, hit.file, hit.start)}>
               <span class="time">{clock(hit.start)}</span>
               <span>
                 {hit.before && "… "}

@@ -82,7 +82,12 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
   };
   const [editing, setEditing] = useState(false);
   const [dirty, setDirty] = useState(false);
-  const pane = useMemo(() => new Pane(seek, () => setDirty(pane.dirty), (why) => tell(why, true)), []);
+  const [speakers, setSpeakers] = useState<string[]>([]);
+  const changed = (): void => {
+    setDirty(pane.dirty);
+    setSpeakers(pane.speakers);
+  };
+  const pane = useMemo(() => new Pane(seek, changed, (why) => tell(why, true)), []);
   const current = versions.at(-1);
   const put = async (edit: Parameters<typeof api.edit>[2], done: string): Promise<void> => {
     await api.edit(job.id, file.n, edit);
@@ -95,7 +100,7 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
   };
   const discard = (): void => {
     pane.show(transcript.segments);
-    setDirty(false);
+    changed();
     setEditing(false);
   };
   useEffect(() => pane.edit(editing), [editing]);
@@ -126,6 +131,7 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
 
   useEffect(() => {
     pane.show(transcript.segments);
+    changed();
     text.current?.append(pane.list);
     if (at !== null) seek(at);
     return () => pane.close();
@@ -180,18 +186,20 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
               ))}
             </Menu>
           )}
-          <Menu label={t.job.download} shape="down" text={t.job.download}>
-            {job.options.formats.map((format) => (
-              <button key={format} type="button" onClick={() => attempt(downloadOne(job.id, file.n, format))}>
-                {t.formats[format]}
-              </button>
-            ))}
-          </Menu>
+          {!editing && (
+            <Menu label={t.job.download} shape="down" text={t.job.download}>
+              {job.options.formats.map((format) => (
+                <button key={format} type="button" onClick={() => attempt(downloadOne(job.id, file.n, format))}>
+                  {t.formats[format]}
+                </button>
+              ))}
+            </Menu>
+          )}
         </div>
       </header>
       <aside>
         <Player job={job.id} n={file.n} captions={captions} language={transcript.language} player={player} pane={pane} at={at} />
-        <Tools pane={pane} player={player} search={search} editing={editing} />
+        <Tools pane={pane} player={player} search={search} editing={editing} speakers={speakers} />
       </aside>
       <section class="card text" aria-label={t.viewer.title} ref={text} lang={transcript.language}>
         {!transcript.segments.length && <p class="hint">{t.viewer.empty}</p>}
@@ -266,8 +274,9 @@ function Player(props: {
 const versionName = (version: Version): string =>
   version.created_at ? moment(version.created_at) : t.viewer.original;
 
-function Tools({ pane, player, search, editing }: {
+function Tools({ pane, player, search, editing, speakers }: {
   editing: boolean;
+  speakers: string[];
   pane: Pane;
   player: { current: HTMLVideoElement | null };
   search: { current: HTMLInputElement | null };
@@ -321,7 +330,7 @@ function Tools({ pane, player, search, editing }: {
           </button>
         </div>
       )}
-      {editing && <Speakers pane={pane} />}
+      {editing && speakers.length > 0 && <Speakers pane={pane} names={speakers} />}
       <div class="switches">
         <label>
           <span>{t.viewer.speed}</span>
@@ -358,9 +367,7 @@ function Tools({ pane, player, search, editing }: {
 }
 
 /** A field for the name of each who speaks, which changes it throughout. */
-function Speakers({ pane }: { pane: Pane }) {
-  const [names, setNames] = useState(pane.speakers);
-  if (!names.length) return null;
+function Speakers({ pane, names }: { pane: Pane; names: string[] }) {
   return (
     <fieldset class="speakers">
       <legend>{t.viewer.speakers}</legend>
@@ -374,7 +381,7 @@ function Speakers({ pane }: { pane: Pane }) {
           onChange={(event) => {
             const to = event.currentTarget.value.trim();
             if (to) pane.renameSpeaker(name, to);
-            setNames(pane.speakers);
+            else event.currentTarget.value = name;
           }}
         />
       ))}
