@@ -51,7 +51,7 @@ $(PAGE): $(PAGE_SOURCES)
 	@$(PYTHON) web/size.py
 
 screenshots: ## Take the pictures of the page in docs/screenshots anew, from a test run
-	@$(BIN)/python -m pytest -q tests/test_page.py
+	@$(BIN)/python -m pytest -q tests/test_page.py tests/test_viewing.py
 	@mkdir -p docs/screenshots && cp build/screenshots/*.png docs/screenshots/
 
 demo: setup page ## Transcribe a video through a service of its own (MEDIA=file-or-folder for yours)
