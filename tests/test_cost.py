@@ -39,7 +39,7 @@ def priced(heading: str) -> dict[str, float]:
 def test_sums() -> None:
     parts = priced("Everything else, per audio hour")
     total = parts.pop("sum")
-    assert len(parts) == 6
+    assert len(parts) == 7
     assert sum(parts.values()) == pytest.approx(total, abs=1e-9)
     assert priced("Everything else, per audio hour")["prepare (decode, find speech)"] == round(
         prices.audio_hour(1769, 12 / 3600, "x86_64"), 4
