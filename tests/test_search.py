@@ -160,7 +160,7 @@ def test_words_of_all_kinds_do_no_harm(index: Index) -> None:
 def test_packed_numbers() -> None:
     numbers = [0, 1, 127, 128, 129, 400, 100_000, 499_999]
     assert list(dynamo.unpacked(dynamo.packed(numbers))) == numbers
-    assert len(dynamo.packed(range(1000))) == 1000
+    assert len(dynamo.packed(range(900))) == 1200, "a byte each, in base64"
     assert list(dynamo.unpacked(dynamo.packed([]))) == []
 
 

@@ -6,10 +6,12 @@
 | passages of a file, number `first` and on | `passages#<job id>`   | `<n>#<first>`  |
 
 Numbers have leading zeros. `at` of a term has the numbers of the passages that it is in: of each its distance to the
-one before, 7 bits a byte, the lowest first. A search goes through the files of all terms side by side, from the newest
-on, skipping those that lack one, and then looks at the text: what a change that broke off has left behind is not found.
+one before, 7 bits a byte, the lowest first, in base64. A search goes through the files of all terms side by side, from
+the newest on, skipping those that lack one, and then looks at the text: what a change that broke off has left behind is
+not found.
 """
 
+import base64
 import itertools
 import json
 import math
@@ -159,7 +161,7 @@ class _Search:
             if len(files) > 1:
                 self.cursor = _cursor(upto, 0)
                 continue
-            numbers = [set(unpacked(bytes(item["at"]))) for item in found if item]
+            numbers = [set(unpacked(item["at"])) for item in found if item]
             yield upto, sorted(set.intersection(*numbers))
             self.cursor = _cursor(upto, DONE)
             upto = _before(upto)
@@ -216,7 +218,7 @@ def said(owner: str, term: str) -> str:
     return f"said#{owner}#{term}"
 
 
-def packed(numbers: Iterable[int]) -> bytes:
+def packed(numbers: Iterable[int]) -> str:
     """Numbers that rise, as `at` has them."""
     made = bytearray()
     before = -1
@@ -226,12 +228,12 @@ def packed(numbers: Iterable[int]) -> bytes:
             made.append(128 | distance & 127)
             distance >>= 7
         made.append(distance)
-    return bytes(made)
+    return base64.b64encode(made).decode()
 
 
-def unpacked(data: bytes) -> Iterator[int]:
+def unpacked(text: str) -> Iterator[int]:
     number, distance, shift = -1, 0, 0
-    for byte in data:
+    for byte in base64.b64decode(text):
         distance |= (byte & 127) << shift
         shift += 7
         if byte < 128:
@@ -240,7 +242,7 @@ def unpacked(data: bytes) -> Iterator[int]:
             distance = shift = 0
 
 
-def _places(passages: Sequence[Pieces]) -> dict[str, bytes]:
+def _places(passages: Sequence[Pieces]) -> dict[str, str]:
     """Each term of the passages, and the numbers of those that it is in."""
     numbers: dict[str, dict[int, None]] = {}
     for number, pieces in enumerate(passages):
