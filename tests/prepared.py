@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from chalicelib import formats, indexing, keys
+from chalicelib import versions as stored
 from chalicelib.jobs import FileState, JobState
 from chalicelib.transcript import Segment, Transcript, Word
 from tests.finishing import Bench
@@ -53,8 +54,8 @@ def job(bench: Bench, path: str, media: Path, transcript: Transcript, **request:
 
 def versions(bench: Bench, job: str) -> list[dict[str, Any]]:
     """What is stored of file 0: the original, and what people made of it."""
-    keys_now = sorted(bench.site.objects.keys(keys.versions(job, 0)), key=lambda key: "original" not in key)
-    return [json.loads(bench.site.objects.get(key)) for key in keys_now]
+    ids = stored.known(bench.site.objects, job, 0)
+    return [json.loads(bench.site.objects.get(keys.version(job, 0, id))) for id in ids]
 
 
 def long_transcript(words: int, seconds: float) -> dict[str, Any]:

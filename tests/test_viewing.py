@@ -343,6 +343,7 @@ def test_passages_are_split_and_joined_and_speakers_named(tab: Any, site: Bench,
     assert tab.locator(".speaker:visible").all_inner_texts() == ["Speaker 1", "Speaker 2"]
     tab.focus("main")
     tab.keyboard.press("e")
+    tab.wait_for_selector(".passage p[contenteditable]")
     tab.evaluate(CARET, "ask? not")
     tab.keyboard.press("Enter")
     assert tab.locator(".passage p").all_inner_texts()[:2] == [
