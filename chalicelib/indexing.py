@@ -23,23 +23,28 @@ def passages(segments: Sequence[Segment]) -> list[Pieces]:
 
 
 def rebuild(objects: Objects, records: Records, index: Index, owner: str) -> int:
-    """Takes all transcripts of an owner into the index anew; how many."""
-    count = 0
-    for job in _every_job(records, owner):
-        for file in every_file(records, job.id):
-            known = versions.known(objects, job.id, file.n) if file.state == FileState.SUCCEEDED else []
-            try:
-                current = versions.read(objects, job.id, file.n, known[-1]) if known else None
-            except ObjectMissing:
-                current = None  # It was deleted meanwhile.
-            if current is not None:
-                index.put(job, file.n, passages(current.segments))
-                count += 1
-    return count
+    """Takes all transcripts of an owner into the index anew, those of older jobs first; how many."""
+    jobs = (records.job(id) for id in reversed(list(_every_job(records, owner))))
+    files = ((job, file) for job in jobs if job is not None for file in every_file(records, job.id))
+    return sum(_put(objects, index, job, file.n) for job, file in files if file.state == FileState.SUCCEEDED)
 
 
-def _every_job(records: Records, owner: str) -> Iterator[Job]:
+def _put(objects: Objects, index: Index, job: Job, n: int) -> bool:
+    """Whether there is a transcript to be searched."""
+    known = versions.known(objects, job.id, n)
+    try:
+        current = versions.read(objects, job.id, n, known[-1]) if known else None
+    except ObjectMissing:
+        return False  # It was deleted meanwhile.
+    if current is None:
+        return False
+    index.put(job, n, passages(current.segments))
+    return True
+
+
+def _every_job(records: Records, owner: str) -> Iterator[str]:
+    """The ids of an owner's jobs, newest first."""
     before = None
     while page := records.jobs(owner, PAGE, before):
-        yield from page
+        yield from (job.id for job in page)
         before = page[-1].id

@@ -11,6 +11,8 @@ Phrase = tuple[str, ...]
 """Terms that follow each other in a text."""
 
 QUOTED = re.compile(r'"([^"]*)"?|([^\s"]+)')
+# Thai, Lao, Burmese and Khmer, in which spaces end sentences rather than words.
+SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 ACCENTS = re.compile("[\u0300-\u036f]")
 APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
 
@@ -56,15 +58,20 @@ def fold(word: str) -> str:
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
     start: int | None = None
+    # Whether what began there is a word by itself, to which only marks belong.
+    alone = False
     for at, character in enumerate(text):
-        if not character.isascii() and character.isalnum() and ideographic(character):
-            if start is not None:
+        if character.isalnum():
+            single = not character.isascii() and (ideographic(character) or SPACELESS.match(character) is not None)
+            if start is not None and (alone or single):
                 yield start, at
-            start = None
-            yield at, at + 1
-        elif character.isalnum() or unicodedata.category(character)[0] == "M":
-            start = at if start is None else start
-        elif start is not None and not (character in APOSTROPHES and text[at + 1 : at + 2].isalnum()):
+                start = None
+            if start is None:
+                start, alone = at, single
+        elif unicodedata.category(character)[0] == "M":
+            if start is None:
+                start, alone = at, False
+        elif start is not None and (alone or not (character in APOSTROPHES and text[at + 1 : at + 2].isalnum())):
             yield start, at
             start = None
     if start is not None:

@@ -63,7 +63,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _sole_user(data):
         workplace = Workplace(data, models, _secret(data / "secret"), layout.recognisers, layout.threads)
-        objects, records, index = workplace.objects(), _records(workplace), workplace.index()
+        objects, records, index = workplace.objects(), _records(workplace), _index(workplace)
         objects.clear_unfinished()
         executor = Executor(workplace, records)
         courier = Courier(records, Sender())
@@ -109,6 +109,15 @@ def _records(workplace: Workplace) -> SQLiteRecords:
         raise StartError(str(error)) from None
     except sqlite3.Error as error:
         raise StartError(f"The database records.sqlite in {workplace.data} cannot be opened ({error}).") from None
+
+
+def _index(workplace: Workplace) -> SQLiteIndex:
+    try:
+        return workplace.index()
+    except sqlite3.Error as error:
+        raise StartError(
+            f"The index search.sqlite in {workplace.data} cannot be opened ({error}). Delete it: it is made again."
+        ) from None
 
 
 def _fill(service: Service, index: SQLiteIndex) -> None:

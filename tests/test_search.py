@@ -19,11 +19,14 @@ from chalicelib.terms import marks, phrases, terms
 from chalicelib.transcript import Segment, Transcript, Word
 from deploy.index import rebuilt
 from local.search import SQLiteIndex
+from local.service import StartError, _fill, _index
+from local.worker import Workplace
 from tests.aws import MEDIA, TABLE, TRANSCRIPTS
 from tests.conftest import Figure
 from tests.serving import Served, assert_problem, serving_site
 from tests.test_records import job_id, media_files, new_job, seconds
 
+THAI = "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e04\u0e23\u0e31\u0e1a"
 CHINESE = "\u4eba\u5de5\u667a\u80fd"
 
 
@@ -69,6 +72,9 @@ def owned(n: int, owner: str = "ann") -> Job:
             "\u0939\u093f\u0928\u094d\u0926\u0940 \u092e\u0947\u0902",
             ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u092e\u0947\u0902"],
         ),
+        ("\u0e17\u0e35\u0e48\u0e19\u0e35\u0e482", ["\u0e17\u0e35\u0e48", "\u0e19\u0e35\u0e48", "2"]),
+        (f"{CHINESE[0]}'s", [CHINESE[0], "s"]),
+        ("\N{HIRAGANA LETTER KA}\N{COMBINING KATAKANA-HIRAGANA VOICED SOUND MARK}", ["\N{HIRAGANA LETTER GA}"]),
         ("'quoted' ... -- '", ["quoted"]),
         ("", []),
     ],
@@ -114,6 +120,9 @@ def test_scripts_without_spaces(index: Index) -> None:
     assert found(index, CHINESE[1:3]) == [f"1/0: AI {CHINESE}"]
     assert len(found(index, CHINESE[0])) == 3
     assert found(index, CHINESE[2:0:-1]) == [f"1/0: {CHINESE[::-1]}"]
+    index.put(owned(2), 0, said(THAI))
+    assert found(index, THAI[:6]) == found(index, THAI[6:]) == [f"2/0: {THAI}"]
+    assert found(index, THAI[6:] + THAI[:6]) == []
 
 
 def test_a_file_is_put_again_and_taken_out(index: Index) -> None:
@@ -155,6 +164,14 @@ def test_words_of_all_kinds_do_no_harm(index: Index) -> None:
     assert found(index, 'owner : "words"') == ["1/0: words : owner"]
     assert found(index, "a" * 3000, limit=1) in ([], [f"1/0: {'a' * 3000}"])
     index.remove(job_id(1))
+
+
+def test_what_the_index_alone_would_take_for_the_same_is_not_found(index: Index) -> None:
+    """Half and one in brackets are folded to words with signs in them; so is a ligature, to four words."""
+    index.put(owned(1), 0, said("1 2 and 1", "\N{VULGAR FRACTION ONE HALF}"))
+    assert found(index, "\N{VULGAR FRACTION ONE HALF}") == ["1/0: \N{VULGAR FRACTION ONE HALF}"]
+    assert found(index, "\N{PARENTHESIZED DIGIT ONE}") == []
+    assert found(index, "\ufdfa" * 200) == []
 
 
 def test_packed_numbers() -> None:
@@ -323,16 +340,25 @@ def test_what_is_deleted_is_not_found_from_then_on(served: Served) -> None:
 
 
 def test_an_index_that_was_lost_is_made_again(served: Served, tmp_path: Path) -> None:
-    transcribed(served, "found again")
-    transcribed(served, "me too")
+    for text in ("found again", "and again", "again and again"):
+        transcribed(served, text)
     site = served.site
     anew = SQLiteIndex(tmp_path / "anew.sqlite")
     assert not anew.filled
-    anew.set_filled()
+    _fill(site.service, anew)
     assert SQLiteIndex(tmp_path / "anew.sqlite").filled
-    assert indexing.rebuild(site.objects, site.records, anew, "ann") == 2
+    assert found(anew, "again") == found(site.index, "again")
+    assert [passage.text for passage in anew.find("ann", phrases("again"), 9).passages] == [
+        *("again and again", "and again", "found again"),
+    ]
+    assert indexing.rebuild(site.objects, site.records, anew, "ann") == 3
     assert indexing.rebuild(site.objects, site.records, anew, "bob") == 0
-    assert [passage.text for passage in anew.find("ann", phrases("found"), 9).passages] == ["found again"]
+
+
+def test_an_index_that_is_none_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "search.sqlite").write_bytes(b"This is no database. " * 100)
+    with pytest.raises(StartError, match=r"search\.sqlite in .* cannot be opened .* Delete it: it is made again"):
+        _index(Workplace(tmp_path, tmp_path, b"secret", 1, 1))
 
 
 def test_the_index_of_a_stage_is_made_anew(aws_environment: dict[str, str]) -> None:

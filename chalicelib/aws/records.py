@@ -15,8 +15,8 @@
 The other attributes are the fields of the models; `expires` is the table's time to live, in seconds since 1970. Two
 indexes have the keys of files: the local one `by_path` (`pk`, `path`), and the global one `by_state` (`pk`, `place`:
 state and number). Every read but of the latter is consistent. In the place of a job that was deleted an item `gone` is
-left for a while, so that its id is not used again. What transcripts
-are searched by is in the same table: see `chalicelib.aws.search`.
+left for a while, so that its id is not used again. What transcripts are searched by is in the same table: see
+`chalicelib.aws.search`.
 """
 
 import itertools

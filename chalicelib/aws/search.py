@@ -38,7 +38,7 @@ MOST_PLACES = 100_000
 # Files of a term that are read at once, and requests of one search, which are some 2 seconds.
 PAGE = 100
 MOST_REQUESTS = 200
-# A key has 2,048 at most.
+# A key has 2,048 at most; longer terms are in no list.
 MAX_TERM_BYTES = 500
 LAST = "~"
 CURSOR = re.compile(r"([0-9a-z]{1,40})-(\d{8})-(\d{1,7})")
@@ -84,6 +84,8 @@ class DynamoIndex:
 
     def find(self, owner: str, wanted: Sequence[Phrase], limit: int, after: str | None = None) -> Found:
         search = _Search(self, owner, wanted, after)
+        if any(len(term.encode()) > MAX_TERM_BYTES for phrase in wanted for term in phrase):
+            return Found([], None)
         found: list[Passage] = []
         reached = None
         try:
