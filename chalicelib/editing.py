@@ -139,6 +139,10 @@ def _edited(base: Sequence[Segment], asked: Sequence[EditedSegment]) -> list[Seg
         if segment is None:
             needed = "text, start and end, since another takes the same" if divided else "an id, or text, start and end"
             errors.append(field_error(field, f"must have {needed}"))
+        elif wanted.through is not None and len(segment.text) > MAX_CHARACTERS:
+            errors.append(
+                field_error(f"{field}.through", f"must not make a text of more than {MAX_CHARACTERS} characters")
+            )
         elif segment.end < segment.start:
             errors.append(field_error(f"{field}.end", "must not be before its start"))
         else:
@@ -172,13 +176,14 @@ def _changed(old: Sequence[Segment], wanted: EditedSegment, divided: bool) -> Se
     if (divided or not old) and (wanted.text is None or wanted.start is None or wanted.end is None):
         return None
     start = old[0].start if wanted.start is None else wanted.start
-    end = old[-1].end if wanted.end is None else wanted.end
+    last = max((segment.end for segment in old), default=start)
+    end = last if wanted.end is None else wanted.end
     text = joined([segment.text for segment in old]) if wanted.text is None else wanted.text
     words = [word for segment in old for word in segment.words]
     if divided:
         words = [word for word in words if start <= word.start < end]
-    elif len(old) == 1:
-        words = moved(old[0], start, end)
+    elif old:
+        words = moved(Segment(start=old[0].start, end=last, text=text, words=words), start, end)
     speaker = next((segment.speaker for segment in old), None) if wanted.speaker is None else wanted.speaker
     as_it_was = not divided and text == joined([segment.text for segment in old])
     words = words if as_it_was else aligned(words, text, end)

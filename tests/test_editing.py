@@ -84,6 +84,17 @@ def test_segments_that_are_joined_keep_their_words_and_their_times() -> None:
     assert rest == parts[2]
 
 
+def test_joined_segments_can_be_moved_and_must_not_be_endless() -> None:
+    parts = [segment(0, 2), segment(2, 7)]
+    (made,) = edited(parts, {"id": 0, "through": 1, "start": 1, "end": 7.5})
+    assert (made.start, made.end) == (1, 7.5)
+    assert [word.start for word in made.words] == [word.start + 1 for word in WORDS]
+    long = [Segment(start=at, end=at + 1, text="x" * 5000, words=[]) for at in range(3)]
+    assert len(edited(long, {"id": 0, "through": 1, "text": "x"}, {"id": 2})) == 2
+    with pytest.raises(Problem, match=r"segments\[0\].through must not make a text of more than 10000 characters"):
+        edited(long, {"id": 0, "through": 1})
+
+
 def test_a_part_of_one_segment_is_joined_with_the_next() -> None:
     parts = [segment(0, 4), segment(4, 7)]
     made = edited(
