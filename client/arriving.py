@@ -109,8 +109,8 @@ class Watch:
         for source in batch:
             self._discard_transcripts(source.local)
         for result in self._transcribe(Found(list(batch))):
-            if not result.skipped and not result.error:
-                self._written[result.path] = [(path, _written_at(path)) for path in result.transcripts.values()]
+            written = [result.transcripts[format] for format in result.fetched]
+            self._written[result.path] = [(path, _written_at(path)) for path in written]
             self._results.put(result)
             if self._stop.is_set():
                 return

@@ -95,11 +95,20 @@ class Calls:
 
         Files whose upload failed are awaited again: `transcribe(paths, jobs=[id])` sends them.
         """
-        return self._ask(Summary.parse, "POST", _path(id, "retry"))
+        try:
+            return self._ask(Summary.parse, "POST", _path(id, "retry"))
+        except Refused as error:
+            if not error.again or error.status != HTTPStatus.CONFLICT or (job := self.summary(id)).final:
+                raise
+            return job
 
     def delete(self, id: str) -> None:
         """Deletes a job and all that belongs to it, for good."""
-        self.transport.call("DELETE", _path(id))
+        try:
+            self.transport.call("DELETE", _path(id))
+        except Refused as error:
+            if not error.again or error.status != HTTPStatus.NOT_FOUND:
+                raise
 
     def estimate(self, files: Iterable[tuple[str, int]], model: str | None = None) -> Estimate:
         """What a job of files, each a path and a size in bytes, would take and cost; nothing is created."""

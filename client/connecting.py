@@ -19,6 +19,8 @@ from client.errors import Foreign, NotAuthorized, Refused, TranscribeError, Unre
 # How long a server that has answered before may be away, in seconds: restarts and most network troubles take less.
 PATIENCE = 120
 FAILED, USAGE, UNUSABLE, INTERRUPTED = 1, 2, 3, 130
+# What the token is not good for, and so no other command would mend.
+OF_THE_TOKEN = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
 
 MISSING = "No {0} is given: set TRANSCRIBE_{1} or --{0}. `make serve` prints both server and token."
 EXIT_CODES = """
@@ -102,7 +104,7 @@ def misused(message: str) -> click.UsageError:
 
 def exit_code(error: TranscribeError) -> int:
     if isinstance(error, Refused):
-        wrong = error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status != HTTPStatus.PAYMENT_REQUIRED
+        wrong = error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status not in OF_THE_TOKEN
         return USAGE if wrong else UNUSABLE
     return UNUSABLE if isinstance(error, Foreign | NotAuthorized | Unreachable) else FAILED
 

@@ -28,12 +28,16 @@ class NotAuthorized(TranscribeError):
 
 
 class Refused(TranscribeError):
-    """The server says no: `status` is HTTP's, `fields` are the wrong fields of the request, each with what is wrong."""
+    """The server says no: `status` is HTTP's, `fields` are the wrong fields of the request, each with what is wrong.
+
+    `again` if the request had been sent before without an answer, and so may have done its work already.
+    """
 
     def __init__(self, status: int, detail: str, fields: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(detail)
         self.status = status
         self.fields = list(fields)
+        self.again = False
 
     def by_file(self) -> dict[int, str] | None:
         """What is wrong with which file of the request, `None` if it is not (only) files that are wrong."""

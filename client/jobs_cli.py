@@ -12,7 +12,7 @@ from client import completion, report, scripts, text
 from client.api import Client
 from client.connecting import EXIT_CODES, FAILED, Command, connected
 from client.errors import Refused
-from client.models import File, Summary
+from client.models import File, Result, Summary
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EPILOG = EXIT_CODES.format("something could not be done for some job")
@@ -76,15 +76,17 @@ def download(
     They are written as the tree that was sent. To wait for all of a job: transcribe --job JOB.
     """
     began = time.monotonic()
-    results = []
-    for result in client.fetch(ids, output=output, force=force):
+    there: list[str] = []
+    results: list[Result] = []
+    code = _each(ids, lambda id: there.append(client.summary(id).id), messages)
+    for result in client.fetch(there, output=output, force=force):
         results.append(result)
         if as_json:
             scripts.say(scripts.result(result))
     if not as_json:
         report.done(Console(), results, output or Path(), time.monotonic() - began, "Downloaded")
         report.failed(messages, results)
-    return FAILED if any(result.error for result in results) else 0
+    return FAILED if any(result.error for result in results) else code
 
 
 @command("cancel")

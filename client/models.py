@@ -235,8 +235,8 @@ class Source:
 class Result:
     """What became of one file: its transcripts by format, or why there are none.
 
-    `skipped` if there was nothing to do. `path` is the local file; for a job fetched without its sources, its path in
-    the job.
+    `skipped` if there was nothing to do; else `fetched` are the formats that were not kept as they were. `path` is the
+    local file; for a job fetched without its sources, its path in the job.
     """
 
     path: Path
@@ -246,3 +246,4 @@ class Result:
     language: str | None = None
     audio_seconds: float = 0
     skipped: bool = False
+    fetched: tuple[str, ...] = ()

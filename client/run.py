@@ -20,6 +20,7 @@ from client.workers import Workers
 
 MOST_FILES = 1000
 AT_ONCE = 4
+APART = "Fetch one job without the other, into another folder (--output)."
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Run:
         self._stems: dict[str, Path] = {}
         self._stuck: list[str] = []
         self._unfetched: set[str] = set()
+        self._takers: dict[str, str] = {}
 
     def new(self, found: Found) -> Iterator[Result]:
         """Transcribes what was found, in jobs that an earlier run left unfinished and in new ones."""
@@ -118,16 +120,17 @@ class Run:
         """Fetches what transcripts of earlier jobs there are by now."""
         jobs = [self._calls.job(id) for id in ids]
         self._take_up(jobs, ())
-        going: list[Future[Result]] = []
+        todo: list[tuple[Job, File]] = []
+        for job in jobs:
+            for file in job.files:
+                done = file.state == "succeeded"
+                skipped = self._skipped(Path(file.path), file.path, job.formats) if done else None
+                if skipped is None:
+                    todo.append((job, file))
+                else:
+                    yield skipped
         with Workers(AT_ONCE) as workers:
-            for job in jobs:
-                for file in job.files:
-                    done = file.state == "succeeded"
-                    skipped = self._skipped(Path(file.path), file.path, job.formats) if done else None
-                    if skipped is None:
-                        going.append(workers.submit(self._finish, job, file))
-                    else:
-                        yield skipped
+            going = [self._begin(workers, job, file) for job, file in todo]
             yield from (future.result() for future in as_completed(going))
 
     def _take_up(self, jobs: Sequence[Job], paths: Sequence[Path]) -> None:
@@ -248,7 +251,7 @@ class Run:
                 for file in job.files:
                     if (file.final or job.final) and (job.id, file.n) not in ended:
                         ended.add((job.id, file.n))
-                        going.add(workers.submit(self._finish, job, file))
+                        going.add(self._begin(workers, job, file))
                 done = {future for future in going if future.done()}
                 going -= done
                 yield from (future.result() for future in done)
@@ -256,24 +259,34 @@ class Run:
         for id in self._parts.keys() - self._unfetched:
             self._unfinished.forget(id)
 
+    def _begin(self, workers: Workers, job: Job, file: File) -> Future[Result]:
+        """Has a file finished. Of jobs that share its path, the first that has its transcripts is the one to fetch."""
+        if file.state == "succeeded":
+            self._takers.setdefault(file.path, job.id)
+        return workers.submit(self._finish, job, file)
+
     def _finish(self, job: Job, file: File) -> Result:
         path = self._parts[job.id].path(file)
         if file.state != "succeeded":
             state = job.state.replace("_", " ")
             how = "was not transcribed" if job.final else "is not transcribed yet"
             return Result(path, file.error or job.error or f"It {how}: the job is {state}.")
+        if self._takers[file.path] != job.id:
+            return Result(path, f"Job {self._takers[file.path]} has a file of this path too. {APART}")
         transcripts = self._transcripts(file.path, job.formats)
+        fetched = []
         for format, target in transcripts.items():
             try:
                 if self._force or not target.exists():
                     self._calls.download(job.id, file.n, format, target)
+                    fetched.append(format)
             except OSError as error:
                 self._unfetched.add(job.id)
                 return Result(path, f"{text.path(target)} can't be written: {text.reason(error)}.")
             except Refused as error:
                 self._unfetched.add(job.id)
                 return Result(path, str(error))
-        return Result(path, None, transcripts, file.warnings, file.language, file.audio_seconds)
+        return Result(path, None, transcripts, file.warnings, file.language, file.audio_seconds, fetched=tuple(fetched))
 
 
 def _size(sources: Iterable[Source]) -> int:

@@ -90,6 +90,7 @@ class Transport:
     ) -> httpx.Response:
         """Calls the API. While there is no usable answer the same request is sent again, so it must bear that."""
         retries = Retries(self.patience, stop)
+        again = False
         request = self._api.build_request(method, self.server + path, json=body, params=query, headers=headers)
         while True:
             try:
@@ -97,15 +98,17 @@ class Transport:
                 self._raise_if_temporary(response)
             except httpx.TransportError as error:
                 trouble = Unreachable(_diagnosis(error, httpx.URL(self.server)))
+                again = True
                 if not self._known:
                     raise trouble from None
             except Unreachable as error:
                 trouble = error
+                again = again or response.status_code not in BUSY
                 if response.status_code not in BUSY and not self._known:
                     raise
             else:
                 self._answered(API)
-                return self._checked(response)
+                return self._checked(response, again)
             self.wait(retries, trouble, API)
 
     def wait(self, retries: Retries, error: Unreachable, part: str) -> None:
@@ -170,7 +173,7 @@ class Transport:
         if news:
             self._note("The server answers again.")
 
-    def _checked(self, response: httpx.Response) -> httpx.Response:
+    def _checked(self, response: httpx.Response, again: bool) -> httpx.Response:
         if response.is_success or response.is_redirect:
             return response
         refused = refusal(response)
@@ -181,7 +184,10 @@ class Transport:
             raise NotAuthorized(
                 "The server does not take the token. Set TRANSCRIBE_TOKEN or --token to a valid one of this server."
             )
-        raise refused or self.foreign(response)
+        if refused is None:
+            raise self.foreign(response)
+        refused.again = again
+        raise refused
 
     def foreign(self, response: httpx.Response) -> Foreign:
         """What to say of an answer that no transcription service gives."""

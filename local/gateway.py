@@ -20,13 +20,11 @@ from chalicelib.access import Token
 from chalicelib.errors import Problem, not_found, unauthorized
 from chalicelib.forms import MEDIA
 
-# That of API Gateway, and that of OpenAI's API with some room for the rest of the form.
-MAX_BODY_BYTES = 10 * 10**6
-MAX_FORM_BYTES = 26 * 2**20
+# The size is that of API Gateway; for forms that of OpenAI's API with some room for the rest, and time for slow lines.
+MAX_BODY_BYTES, BODY_SECONDS = 10 * 10**6, 60.0
+MAX_FORM_BYTES, FORM_SECONDS = 26 * 2**20, 600.0
 # How many requests may wait for transcripts at once, without being in the way of others.
 WAITING = 100
-
-BODY_SECONDS = 60
 
 
 class Gateway:
@@ -55,9 +53,11 @@ class Gateway:
         declared = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
         if declared and await run_in_threadpool(self._authenticate, request.headers.get("authorization")) is None:
             raise unauthorized()
+        form = request.headers.get("content-type", "").lower().startswith(MEDIA)
+        most, seconds = (MAX_FORM_BYTES, FORM_SECONDS) if form else (MAX_BODY_BYTES, BODY_SECONDS)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                return await _body(request)
+            async with asyncio.timeout(seconds):
+                return await _body(request, most)
         except TimeoutError:
             raise Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time. Send it again.") from None
 
@@ -84,8 +84,7 @@ def _url(request: Request) -> str:
     return f"{path}?{query}"
 
 
-async def _body(request: Request) -> bytes:
-    most = MAX_FORM_BYTES if request.headers.get("content-type", "").startswith(MEDIA) else MAX_BODY_BYTES
+async def _body(request: Request, most: int) -> bytes:
     too_large = Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"The body must not be larger than {most} bytes. Media go to the upload URLs of a job.",

@@ -95,11 +95,13 @@ class TestTranscribe:
                 transcripts={"srt": Path("lectures/short.srt")},
                 warnings=("It ends early.",),
                 audio_seconds=SECONDS,
+                fetched=("srt",),
             ),
             Result(
                 Path("lectures/w1/intro.mp4"),
                 transcripts={"srt": Path("lectures/w1/intro.srt")},
                 audio_seconds=SECONDS,
+                fetched=("srt",),
             ),
         ]
         assert texts() == {
@@ -150,7 +152,7 @@ class TestTranscribe:
             assert results["b.mp4"] == Result(
                 Path("b.mp4"), transcripts={"txt": Path("b.txt"), "srt": Path("b.srt")}, skipped=True
             )
-            assert not results["a.mp4"].skipped
+            assert (results["a.mp4"].skipped, results["a.mp4"].fetched) == (False, ("srt",))
             assert texts() == {
                 "a.txt": "mine",
                 "a.srt": "srt of a.mp4\n",

@@ -14,11 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from chalicelib import languages, limits
+from chalicelib import control, keys, languages, limits
 from chalicelib.jobs import FileError, FileState
-from client import Client, completion, report
+from client import Client, Refused, completion, report
 from client.cli import main
 from client.languages import CODES
+from client.run import APART
 from tests.finishing import SECONDS, Bench, bench, first
 from tests.serving import CHECKOUT, MISSING
 from tests.test_cli import environment, process, timeless, transcribe
@@ -174,6 +175,22 @@ class TestDownload:
         ]
         assert (result.stderr, result.exit_code) == ("", 1)
 
+    def test_jobs_with_a_file_of_the_same_path(self, server: Bench) -> None:
+        """The first that was named has its transcript there, and nothing passes for that of the other."""
+        ids = [sent(server, "a.mp4", "b.mp4"), sent(server, "a.mp4")]
+        server.site.objects.put(keys.transcript(ids[0], "a", "txt"), b"first")
+        result = transcribe(server, "download", *ids, "--json")
+        assert [(line["path"], line["error"]) for line in lines(result) if line["error"]] == [
+            ("a.mp4", f"Job {ids[0]} has a file of this path too. {APART}")
+        ]
+        assert (len(lines(result)), texts()["a.txt"], result.exit_code) == (3, "first", 1)
+
+    def test_those_that_are_there_are_fetched(self, server: Bench) -> None:
+        id = sent(server, "a.mp4")
+        result = transcribe(server, "download", MISSING, id, "--json")
+        assert [line["error"] for line in lines(result)] == [None]
+        assert (result.stderr, result.exit_code) == (f"Error: {MISSING}: There is no such job.\n", 1)
+
 
 class TestControl:
     def test_cancel(self, server: Bench) -> None:
@@ -244,6 +261,12 @@ class TestErrors:
         assert result.stderr.splitlines()[-1].startswith(
             "Error: The token has used 1.00 of its 1 hours of audio of this month."
         )
+        assert result.exit_code == 3
+
+    def test_a_token_without_the_scope(self, server: Bench) -> None:
+        fill("a.mp4")
+        result = transcribe(server, "a.mp4", "--token", server.site.token("ann", scopes=["read"]))
+        assert result.stderr.splitlines()[-1].startswith("Error: The token has not the scope 'write'")
         assert result.exit_code == 3
 
     def test_ctrl_c(self, server: Bench) -> None:
@@ -347,6 +370,30 @@ class TestLibrary:
             job = client.create_job([("a.mp4", 5)])
             assert [job.id for job in client.jobs()] == [job.id]
         assert server.paths.count("POST /jobs") == 2
+
+    @pytest.mark.parametrize("call", ["retry", "delete"])
+    def test_an_answer_that_is_lost_is_no_refusal(
+        self, server: Bench, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        """What the request has done already is what a second one would be refused for."""
+        done, lost = getattr(control, call), iter([True, False])
+
+        def do_and_fail(*arguments: Any) -> Any:
+            answer = done(*arguments)
+            if next(lost):
+                raise RuntimeError("the answer is lost")
+            return answer
+
+        id = sent(server, "fail.mp4")
+        server.finisher.hold.set()
+        with Client(server.url, server.token) as client:
+            client.models()
+            monkeypatch.setattr(control, call, do_and_fail)
+            told = getattr(client, call)(id)
+            assert [job.state for job in client.jobs()] == ([told.state] if told else [])
+            assert told is None or told.state == "queued"
+            with pytest.raises(Refused):
+                getattr(client, call)(id)
 
 
 def shell(server: Bench, words: str, last: str = "") -> list[str]:

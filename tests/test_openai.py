@@ -12,9 +12,10 @@ import pytest
 import webvtt
 
 from chalicelib.jobs import JobState
+from local import gateway
 from tests.finishing import Bench, bench
 from tests.live import Live, live
-from tests.serving import client, eventually
+from tests.serving import assert_problem, client, eventually
 from tests.test_service import SENTENCE, words
 
 
@@ -264,6 +265,26 @@ def test_bodies_that_are_no_form(site: Bench, type: str, body: bytes, status: in
     with asking(site) as http:
         answer = http.post("/v1/audio/transcriptions", content=body, headers={"Content-Type": type})
         assert_refused(answer, status, said)
+
+
+def test_a_slow_line_has_more_time_for_a_file(site: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "BODY_SECONDS", 0.2)
+
+    def slowly(body: bytes) -> Iterator[bytes]:
+        yield body[:9]
+        time.sleep(0.5)
+        yield body[9:]
+
+    form = httpx.Request("POST", "http://x", data={"model": "whisper-1"}, files={"file": ("a.mp3", b"abc")})
+    with asking(site) as http:
+        answer = http.post(
+            "/v1/audio/transcriptions",
+            content=slowly(form.read()),
+            headers={"Content-Type": form.headers["Content-Type"]},
+        )
+        assert answer.json() == {"text": "json of a.mp3\n"}
+        late = http.post("/jobs", content=slowly(b'{"files": []}'), headers={"Content-Type": "application/json"})
+        assert_problem(late, 408, "The body did not arrive in time. Send it again.")
 
 
 def test_others_are_answered_while_many_wait(site: Bench) -> None:

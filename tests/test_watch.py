@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -62,6 +62,7 @@ class Watching:
 
     server: Bench
     token: str = ""
+    formats: Sequence[str] = ("txt",)
     notes: Notes = field(default_factory=Notes)
     results: list[Result] = field(default_factory=list)
     error: Exception | None = None
@@ -80,7 +81,7 @@ class Watching:
         try:
             token = self.token or self.server.token
             with Client(self.server.url, token, patience=math.inf, note=self.notes.note) as client:
-                watch = client.watch("in", formats=["txt"], settled=SETTLED, watcher=self.notes, stop=self._stop)
+                watch = client.watch("in", formats=self.formats, settled=SETTLED, watcher=self.notes, stop=self._stop)
                 self.results.extend(watch)
         except Exception as error:
             self.error = error
@@ -199,6 +200,17 @@ class TestWatch:
         assert Path("in/a.txt").stat().st_ino != first_written
         assert sorted(puts(server)) == ["a.mp4", "a.mp4", "b.mp4"]
         assert [result.skipped for result in watching.results].count(True) == 1
+
+    def test_a_transcript_that_was_there_before_is_kept(self, server: Bench) -> None:
+        fill("in/a.mp4")
+        fill("in/a.txt", content=b"mine")
+        with Watching(server, formats=("txt", "srt")) as watching:
+            until(lambda: watching.results)
+            first_written = Path("in/a.srt").stat().st_ino
+            fill("in/a.mp4", content=b"longer media")
+            until(lambda: len(watching.results) == 2)
+        assert texts() == {"in/a.txt": "mine", "in/a.srt": "srt of a.mp4\n"}
+        assert Path("in/a.srt").stat().st_ino != first_written
 
     def test_a_server_that_goes_and_comes(self, server: Bench) -> None:
         """Before anything is sent, and while a job is followed; a network that is away looks the same."""
