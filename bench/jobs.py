@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 
 from chalicelib import retention
-from chalicelib.jobs import MAX_PAGE, FileError, FileState
+from chalicelib.jobs import FileError, FileState
+from chalicelib.requests import MAX_PAGE
 from tests.serving import Served, serving_site
 
 FILES = 100_000

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-from chalicelib.jobs import UNIQUE, Request, WebhookURL, Whole
+from chalicelib.fields import UNIQUE, Request, Whole
+from chalicelib.requests import WebhookURL
 
 MAX_NAME = 100
 MAX_DAYS = 3650

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field, FiniteFloat
 
 from chalicelib import answers, ids, keys, views
 from chalicelib.errors import conflict, not_found
+from chalicelib.fields import Count, Request
 from chalicelib.formats import store
 from chalicelib.indexing import passages
-from chalicelib.jobs import Count, Request
 from chalicelib.ports import ObjectMissing
 from chalicelib.service import Service
 from chalicelib.speakers import known_as

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from chalicelib import answers, prices, speeds
-from chalicelib.jobs import MAX_FILES, Count, RelativePath, Request
+from chalicelib.fields import Count, RelativePath, Request
+from chalicelib.jobs import MAX_FILES
 from chalicelib.settings import Capacity, Settings
 from chalicelib.validation import field_error, parsed, wrong_fields
 

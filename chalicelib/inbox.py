@@ -5,7 +5,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from chalicelib import ids, keys, suffixes
-from chalicelib.jobs import FileError, FileState, Job, MediaFile, Options, output_paths, relative_path, title
+from chalicelib.fields import relative_path
+from chalicelib.jobs import FileError, FileState, Job, MediaFile, Options, output_paths, title
 from chalicelib.ports import Objects
 from chalicelib.service import Service
 

@@ -1,32 +1,21 @@
 """The job model: what is asked for, what is recorded, and the rules that need no platform."""
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, TypeVar
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from chalicelib import addresses, keys, languages
+from chalicelib import keys, languages
+from chalicelib.fields import UNIQUE, Language, Request
 
 MAX_FILES = 100_000
-MAX_PAGE = 1000
-"""Files in a job, and in one request."""
-# An S3 key has at most 1,024 bytes, and `transcripts/<job>/`, a suffix and a counter come on top of the path.
-MAX_PATH_BYTES = 900
-# File systems allow 255 bytes a name; the suffix of a transcript needs some of them.
-MAX_NAME_BYTES = 240
+"""Files in a job."""
 # Whisper reads at most 224 tokens of prompt, four characters each in English.
 MAX_PROMPT_CHARACTERS = 900
-MAX_LABELS = 20
-LABEL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-MAX_LABEL_CHARACTERS = 200
-MAX_KEEP_DAYS = 3650
-MAX_URL_CHARACTERS = 2000
 
 
 class JobState(StrEnum):
@@ -90,47 +79,6 @@ class Format(StrEnum):
     TSV = "tsv"
 
 
-def relative_path(path: str) -> str:
-    """`path` itself if it names a file inside a folder on every platform, else a ValueError that says why not."""
-    if not path:
-        raise ValueError("must not be empty")
-    if path.startswith("/") or "\\" in path or path[1:2] == ":":
-        raise ValueError("must be a relative path with '/' between its parts, such as 'week1/video1.mp4'")
-    if any(ord(character) < 32 or ord(character) == 127 for character in path):
-        raise ValueError("must not hold control characters")
-    if any(part in ("", ".", "..") for part in path.split("/")):
-        raise ValueError("must not hold empty parts, '.' or '..'")
-    if len(path.encode()) > MAX_PATH_BYTES:
-        raise ValueError(f"must not be longer than {MAX_PATH_BYTES} bytes")
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.split("/")):
-        raise ValueError(f"must not hold a name longer than {MAX_NAME_BYTES} bytes")
-    return path
-
-
-# The same as a pattern, for those who check before they send.
-NAME_PATTERN = rf"(?!\.\.?(?:/|$))[^/\\\x00-\x1f\x7f]{{1,{MAX_NAME_BYTES}}}"
-RelativePath = Annotated[
-    str,
-    AfterValidator(relative_path),
-    WithJsonSchema(
-        {"type": "string", "maxLength": MAX_PATH_BYTES, "pattern": f"^(?!.:){NAME_PATTERN}(?:/{NAME_PATTERN})*$"}
-    ),
-]
-
-
-def known_language(code: str) -> str:
-    if code != languages.AUTO and code not in languages.CODES:
-        raise ValueError("must be 'auto' or the code of a language that Whisper knows, such as 'en'")
-    return code
-
-
-Language = Annotated[
-    str,
-    AfterValidator(known_language),
-    WithJsonSchema({"type": "string", "enum": [languages.AUTO, *sorted(languages.CODES)]}),
-]
-
-
 Named = TypeVar("Named", Format, Guard)
 
 
@@ -138,16 +86,6 @@ def distinct(names: list[Named]) -> list[Named]:
     if len(set(names)) < len(names):
         raise ValueError("must name each once")
     return names
-
-
-class Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-# 3.0 is a whole number in JSON too.
-Whole = BeforeValidator(lambda number: int(number) if isinstance(number, float) and number.is_integer() else number)
-Count = Annotated[int, Field(ge=0), Whole]
-UNIQUE = {"uniqueItems": True}
 
 
 class Options(Request):
@@ -158,8 +96,8 @@ class Options(Request):
     )
     task: Task = Task.TRANSCRIBE
     model: Annotated[str | None, Field(description="Null: the service's own.")] = None
-    formats: Annotated[list[Format], Field(min_length=1, json_schema_extra=UNIQUE), AfterValidator(distinct)] = list(
-        Format
+    formats: Annotated[list[Format], Field(min_length=1, json_schema_extra=UNIQUE), AfterValidator(distinct)] = Field(
+        default=list(Format)
     )
     prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS, description="Names and terms that occur.")] = ""
     word_timestamps: Annotated[bool, Field(description="Whether `json` lists the words.")] = True
@@ -171,122 +109,13 @@ class Options(Request):
         list[Guard],
         Field(json_schema_extra={"uniqueItems": True}, description="What is to keep invented text away."),
         AfterValidator(distinct),
-    ] = list(Guard)
+    ] = Field(default=list(Guard))
 
     @model_validator(mode="after")
     def one_way_to_tell_speakers_apart(self) -> "Options":
         if self.diarize and self.channels == Channels.SPLIT:
             raise ValueError("must not have both 'diarize' and 'channels': \"split\", which has a speaker a channel")
         return self
-
-
-class NewFile(Request):
-    """A file to upload: its path below the folder that the job is about, and its size in bytes."""
-
-    path: RelativePath
-    size: Annotated[Count, Field(description="In bytes.")]
-
-
-def no_clashes(files: list[NewFile]) -> list[NewFile]:
-    folders = {str(folder): file.path for file in files for folder in PurePosixPath(file.path).parents}
-    seen: set[str] = set()
-    for file in files:
-        if file.path in seen:
-            raise ValueError(f"must not hold the path {file.path!r} twice")
-        if file.path in folders:
-            raise ValueError(f"must not use {file.path!r} both as a file and as the folder of {folders[file.path]!r}")
-        seen.add(file.path)
-    return files
-
-
-def short_labels(labels: dict[str, str]) -> dict[str, str]:
-    if len(labels) > MAX_LABELS:
-        raise ValueError(f"must hold no more than {MAX_LABELS} labels")
-    for name, value in labels.items():
-        if not LABEL_NAME.fullmatch(name):
-            raise ValueError(f"must not have the name {name!r}: a name is made of up to 64 letters, digits, '_.-'")
-
-        if len(value) > MAX_LABEL_CHARACTERS or any(ord(character) < 32 for character in value):
-            raise ValueError(f"must give {name!r} a value of one line and at most {MAX_LABEL_CHARACTERS} characters")
-    return labels
-
-
-Labels = Annotated[
-    dict[str, str],
-    AfterValidator(short_labels),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "maxProperties": MAX_LABELS,
-            "propertyNames": {"pattern": f"^{LABEL_NAME.pattern}$"},
-            "additionalProperties": {
-                "type": "string",
-                "maxLength": MAX_LABEL_CHARACTERS,
-                "pattern": r"^[^\x00-\x1f]*$",
-            },
-        }
-    ),
-]
-
-
-class NewFiles(Request):
-    """Some of a job's files, of which it has all when it is `sealed`."""
-
-    files: Annotated[
-        list[NewFile], Field(max_length=MAX_PAGE, json_schema_extra=UNIQUE), AfterValidator(no_clashes)
-    ] = []
-    sealed: bool = False
-
-
-def webhook_url(url: str) -> str:
-    """`url` itself if it may be told of a job's end, else a ValueError that says why not.
-
-    What a name resolves to is looked at when it is told.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("must be a URL, such as 'https://example.com/transcripts'") from None
-    if parts.scheme != "https" or not host or parts.username is not None or port == 0:
-        raise ValueError("must be an https:// URL without user or password")
-    if addresses.is_address(host) and not addresses.is_public(host):
-        raise ValueError("must name a host of the public internet")
-    if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
-        raise ValueError("must hold ASCII characters without spaces alone: encode others")
-    return url.partition("#")[0]
-
-
-WebhookURL = Annotated[
-    str,
-    Field(max_length=MAX_URL_CHARACTERS),
-    AfterValidator(webhook_url),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "maxLength": MAX_URL_CHARACTERS,
-            "pattern": r"^https://([A-Za-z0-9-]+\.)+[A-Za-z]{2,}(:[1-9][0-9]{0,3})?(/[!-~]*)?$",
-        }
-    ),
-]
-
-
-class NewJob(Request):
-    """A job to make."""
-
-    files: Annotated[
-        list[NewFile],
-        Field(min_length=1, max_length=MAX_PAGE, json_schema_extra=UNIQUE),
-        AfterValidator(no_clashes),
-    ]
-    options: Options = Options()
-    sealed: Annotated[bool, Field(description="Whether these are all files.")] = True
-    labels: Annotated[Labels, Field(description="Names with values, to find jobs by.")] = {}
-    keep_days: Annotated[
-        Annotated[int, Field(ge=1, le=MAX_KEEP_DAYS), Whole] | None,
-        Field(description="After so many days all of the job is deleted; null: it is kept."),
-    ] = None
-    webhook: Annotated[WebhookURL | None, Field(description="An https:// URL that is told of its end.")] = None
 
 
 class FileError(BaseModel):

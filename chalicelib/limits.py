@@ -8,8 +8,9 @@ from http import HTTPStatus
 
 from chalicelib.access import Scope, Token
 from chalicelib.errors import Problem
-from chalicelib.jobs import Job, NewFile
+from chalicelib.jobs import Job
 from chalicelib.ports import Counters, Records
+from chalicelib.requests import NewFile
 from chalicelib.validation import field_error, wrong_fields
 
 MINUTE = 60

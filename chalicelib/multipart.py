@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from chalicelib import answers, views
 from chalicelib.errors import Problem, conflict
-from chalicelib.jobs import FileState, MediaFile, Request, Whole
+from chalicelib.fields import Request, Whole
+from chalicelib.jobs import FileState, MediaFile
 from chalicelib.parts import MOST_PARTS, Layout
 from chalicelib.ports import NoRoom, ObjectExists, Part, PartsDiffer, UploadMissing
 from chalicelib.service import Service

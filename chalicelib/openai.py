@@ -21,22 +21,11 @@ from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 
 from chalicelib import answers, control, forms, keys
 from chalicelib.errors import Problem
-from chalicelib.jobs import (
-    MAX_PROMPT_CHARACTERS,
-    FileState,
-    Format,
-    Job,
-    Language,
-    MediaFile,
-    NewFile,
-    NewJob,
-    Options,
-    Request,
-    Task,
-    relative_path,
-)
+from chalicelib.fields import Language, Request, relative_path
+from chalicelib.jobs import MAX_PROMPT_CHARACTERS, FileState, Format, Job, MediaFile, Options, Task
 from chalicelib.languages import AUTO
 from chalicelib.ports import NoRoom
+from chalicelib.requests import NewFile, NewJob
 from chalicelib.service import Service
 from chalicelib.validation import field_error, not_valid, wrong_fields
 

@@ -11,8 +11,9 @@ from pathlib import PurePosixPath
 
 from chalicelib import answers, limits
 from chalicelib.errors import conflict
-from chalicelib.jobs import MAX_FILES, Format, Job, JobState, MediaFile, NewFile, NewFiles, output_paths
+from chalicelib.jobs import MAX_FILES, Format, Job, JobState, MediaFile, output_paths
 from chalicelib.ports import Records
+from chalicelib.requests import NewFile, NewFiles
 from chalicelib.service import Service
 from chalicelib.validation import FieldError, field_error, parsed, wrong_fields
 

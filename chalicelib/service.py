@@ -10,22 +10,11 @@ from pathlib import PurePosixPath
 from chalicelib import answers, idempotency, ids, keys, languages, limits, tokens, views, webhooks
 from chalicelib.access import Token
 from chalicelib.errors import conflict, not_found
-from chalicelib.jobs import (
-    FileError,
-    FileState,
-    Job,
-    JobState,
-    MediaFile,
-    NewFile,
-    NewJob,
-    Options,
-    Task,
-    output_paths,
-    title,
-)
+from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Options, Task, output_paths, title
 from chalicelib.limits import MemoryCounters
 from chalicelib.ports import Counters, Index, JobExists, Objects, Records, Workflow
 from chalicelib.records import give_up
+from chalicelib.requests import NewFile, NewJob
 from chalicelib.settings import Settings
 from chalicelib.validation import FieldError, field_error, parsed, wrong_fields
 

@@ -17,8 +17,9 @@ from chalicelib import limits, platform, tokens
 from chalicelib.access import NewToken, Scope
 from chalicelib.aws import platform as aws_platform
 from chalicelib.errors import Problem
-from chalicelib.jobs import Job, NewFile, Options
+from chalicelib.jobs import Job, Options
 from chalicelib.limits import MemoryCounters
+from chalicelib.requests import NewFile
 from local.records import SQLiteRecords
 from tests.serving import MISSING, Served, Site, assert_problem, client, serving_site
 

@@ -9,7 +9,8 @@ import pytest
 from chalicelib import ids, tokens
 from chalicelib.access import NewToken
 from chalicelib.errors import Problem
-from chalicelib.jobs import MAX_PAGE, FileState, Job, JobState, Options, output_paths
+from chalicelib.jobs import FileState, Job, JobState, Options, output_paths
+from chalicelib.requests import MAX_PAGE
 from chalicelib.service import Service
 from chalicelib.settings import Settings
 from local.objects import DiskObjects

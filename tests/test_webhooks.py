@@ -25,8 +25,9 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from chalicelib import addresses, webhooks
 from chalicelib.aws import platform as aws_platform
 from chalicelib.aws.announcements import NotTold
-from chalicelib.jobs import JobState, NewJob, Webhook
+from chalicelib.jobs import JobState, Webhook
 from chalicelib.ports import Records
+from chalicelib.requests import NewJob
 from chalicelib.webhooks import Sender, Undelivered
 from local.courier import Courier
 from local.records import SQLiteRecords

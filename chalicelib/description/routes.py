@@ -36,8 +36,8 @@ from chalicelib.description.parameters import (
 )
 from chalicelib.editing import Edit
 from chalicelib.estimates import EstimateRequest
-from chalicelib.jobs import NewFiles, NewJob
 from chalicelib.multipart import SentParts, WantedParts
+from chalicelib.requests import NewFiles, NewJob
 
 OPERATIONS = {
     "Jobs": (

@@ -1,0 +1,63 @@
+"""What fields of several requests have in common."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from chalicelib import languages
+
+# An S3 key has at most 1,024 bytes, and `transcripts/<job>/`, a suffix and a counter come on top of the path.
+MAX_PATH_BYTES = 900
+# File systems allow 255 bytes a name; the suffix of a transcript needs some of them.
+MAX_NAME_BYTES = 240
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+# 3.0 is a whole number in JSON too.
+Whole = BeforeValidator(lambda number: int(number) if isinstance(number, float) and number.is_integer() else number)
+Count = Annotated[int, Field(ge=0), Whole]
+UNIQUE = {"uniqueItems": True}
+
+
+def relative_path(path: str) -> str:
+    """`path` itself if it names a file inside a folder on every platform, else a ValueError that says why not."""
+    if not path:
+        raise ValueError("must not be empty")
+    if path.startswith("/") or "\\" in path or path[1:2] == ":":
+        raise ValueError("must be a relative path with '/' between its parts, such as 'week1/video1.mp4'")
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise ValueError("must not hold control characters")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("must not hold empty parts, '.' or '..'")
+    if len(path.encode()) > MAX_PATH_BYTES:
+        raise ValueError(f"must not be longer than {MAX_PATH_BYTES} bytes")
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.split("/")):
+        raise ValueError(f"must not hold a name longer than {MAX_NAME_BYTES} bytes")
+    return path
+
+
+# The same as a pattern, for those who check before they send.
+NAME_PATTERN = rf"(?!\.\.?(?:/|$))[^/\\\x00-\x1f\x7f]{{1,{MAX_NAME_BYTES}}}"
+RelativePath = Annotated[
+    str,
+    AfterValidator(relative_path),
+    WithJsonSchema(
+        {"type": "string", "maxLength": MAX_PATH_BYTES, "pattern": f"^(?!.:){NAME_PATTERN}(?:/{NAME_PATTERN})*$"}
+    ),
+]
+
+
+def known_language(code: str) -> str:
+    if code != languages.AUTO and code not in languages.CODES:
+        raise ValueError("must be 'auto' or the code of a language that Whisper knows, such as 'en'")
+    return code
+
+
+Language = Annotated[
+    str,
+    AfterValidator(known_language),
+    WithJsonSchema({"type": "string", "enum": [languages.AUTO, *sorted(languages.CODES)]}),
+]
