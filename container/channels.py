@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chalicelib.transcript import Chunk
-from container.cutting import cut
+from container.cutting import cut, telling
 from container.vad import SpeechDetector
 
 SAME = 0.99
@@ -18,11 +18,13 @@ SAME = 0.99
 class Heard:
     """Seconds of sound and the chunks of the channels that differ, those of each after the other.
 
-    Of channels with the same sound the first counts; `several` differ of the `count` that there are.
+    Of channels with the same sound the first counts; `several` differ of the `count` that there are. `telling` is what
+    to tell the language by, if anything is to be heard.
     """
 
     duration: float
     chunks: list[Chunk]
+    telling: Chunk | None
     count: int
     several: bool
 
@@ -54,12 +56,17 @@ class Listener:
         for channel in range(len(activities)):
             if not any(self._same(channel, earlier) for earlier in different):
                 different.append(channel)
-        chunks = [
-            chunk.model_copy(update={"channel": channel})
-            for channel in different
-            for chunk in cut(activities[channel], spoken_only)
-        ]
-        return Heard(activities[0].duration, chunks, len(activities), len(different) > 1)
+
+        def chunks(spoken_only: bool) -> list[Chunk]:
+            return [
+                chunk.model_copy(update={"channel": channel})
+                for channel in different
+                for chunk in cut(activities[channel], spoken_only)
+            ]
+
+        spoken = chunks(spoken_only=True)
+        heard = spoken if spoken_only else chunks(spoken_only=False)
+        return Heard(activities[0].duration, heard, telling(spoken or heard), len(activities), len(different) > 1)
 
     def _same(self, one: int, other: int) -> bool:
         return bool(

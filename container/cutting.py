@@ -4,7 +4,7 @@ Whisper hears 30 seconds at a time and does best on connected speech with its na
 pauses, the longer the better, keep the pauses inside them, and leave out what is not speech.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +30,9 @@ PADDING = 0.3
 
 LONGEST_PAUSE = 3.0
 """Pauses from this length on are never heard: that is where a recogniser starts to invent."""
+
+TELLING = 10.0
+"""Seconds of sound that tell the language for certain: a greeting may be taken for any."""
 
 GROUP_COST, CUT_COST = 1.0, 6.0
 """What a chunk costs, and what a cut without any pause costs besides, in the same arbitrary unit."""
@@ -69,6 +72,14 @@ def cut(activity: Activity, spoken_only: bool = True) -> list[Chunk]:
     spans = [part for span in heard for part in _split(span, activity) if part.end > part.start]
     chunks = [Chunk(start=group[0].start, end=group[-1].end, speech=group) for group in _pack(spans)]
     return _padded(chunks, activity.duration)
+
+
+def telling(chunks: Sequence[Chunk]) -> Chunk | None:
+    """What to tell the language by: the first chunk that is long enough, or else the longest."""
+    long = [chunk for chunk in chunks if chunk.end - chunk.start >= TELLING]
+    if long:
+        return min(long, key=lambda chunk: chunk.start)
+    return max(chunks, key=lambda chunk: chunk.end - chunk.start, default=None)
 
 
 def _split(span: Span, activity: Activity) -> list[Span]:

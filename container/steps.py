@@ -6,55 +6,42 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from chalicelib import keys, languages, limits
+from chalicelib import keys, limits
 from chalicelib.formats import store
 from chalicelib.indexing import passages
-from chalicelib.jobs import Channels, FileError, FileState, Guard, Job, JobState, MediaFile, Task
+from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Task
 from chalicelib.ports import Index, ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
 from chalicelib.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript, Voice
 from chalicelib.wording import tidied
-from container import diarization, media
-from container.channels import Heard, Listener
-from container.media import Findings, MediaError
+from container import diarization
+from container.hearing import Hearing, model, samples, stored
+from container.media import MediaError
 from container.packing import pack
 from container.recogniser import Recogniser
 from container.stitching import interleaved, stitch
 from container.vad import SpeechDetector
 from container.voices import Voices
+from container.wanted import Unwanted, none, unless_unwanted
 
 logger = logging.getLogger(__name__)
 
 # Seconds to keep back for storing what was recognised last.
 MARGIN = 10.0
-# How often a long step asks whether it is still wanted, in seconds.
-ASK_SECONDS = 15.0
 # Objects read at a time, and files whose chunks are asked for before the next.
 REQUESTS = 16
 PAGE = 1000
-# Sound tracks that are searched for speech.
-MOST_TRACKS = 8
-# Probability from which a language counts as detected.
-CERTAIN = 0.5
-NO_SPEECH = "No speech was found."
-TRACK_TAKEN = "The file has {tracks} sound tracks: number {number} was transcribed."
-NOT_SPLIT = "There is only one channel, or all have the same sound: nothing was split."
-LANGUAGE_GUESSED = "The language was guessed ({language}, {percent} %). Name it with the option 'language'."
 SEGMENTS = TypeAdapter(list[Segment])
 VOICES = TypeAdapter(list[Voice])
 BATCHES = TypeAdapter(list[Batch])
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
-Track = tuple[Findings, Heard]
 
 
 class OutOfTime(Exception):
@@ -63,31 +50,6 @@ class OutOfTime(Exception):
 
 def unlimited() -> float:
     return math.inf
-
-
-class Unwanted(Exception):
-    """The job was cancelled, deleted or otherwise ended, so that nobody waits for this step."""
-
-
-def unless_unwanted(nothing: Callable[[], Result]) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
-    """Lets a step that is no longer wanted end quietly, with `nothing()` as its result."""
-
-    def decorate(step: Callable[Given, Result]) -> Callable[Given, Result]:
-        @functools.wraps(step)
-        def quietly(*arguments: Given.args, **named: Given.kwargs) -> Result:
-            try:
-                return step(*arguments, **named)
-            except Unwanted as unwanted:
-                logger.info("%s is not wanted: %s", step.__name__, unwanted)
-                return nothing()
-
-        return quietly
-
-    return decorate
-
-
-def none() -> None:
-    return None
 
 
 @dataclass(frozen=True)
@@ -131,7 +93,7 @@ class Steps:
         if file.state != FileState.PREPARING:
             return
         try:
-            audio = self._heard(job, file)
+            audio = self._hearing.audio(job, file)
         except MediaError as error:
             if error.retryable:
                 raise
@@ -183,14 +145,14 @@ class Steps:
             job = self._job(job_id)
             started = time.monotonic()
             if item.file not in audios:
-                audios[item.file] = self._audio(job_id, item.file)
+                audios[item.file] = stored(self.objects, job_id, item.file)
             audio = audios[item.file]
             chunk = audio.chunks[item.index]
-            samples = self._samples(job_id, item.file, audio.channels, chunk)
+            sound = samples(self.objects, job_id, item.file, audio.channels, chunk)
             if job.options.diarize:
-                voices = self.voices().hear(samples, chunk)
+                voices = self.voices().hear(sound, chunk)
                 self.objects.put(keys.voices(job_id, item.file, item.index), VOICES.dump_json(voices))
-            segments = self._recognise(job, audio, chunk, samples)
+            segments = self._recognise(job, audio, chunk, sound)
             self.objects.put(key, SEGMENTS.dump_json(segments))
             self.records.add_speech_done(job_id, item.file, item.seconds)
             slowest, done = max(slowest, time.monotonic() - started), done + item.seconds
@@ -203,10 +165,10 @@ class Steps:
         job, file = self._job(job_id), self._file(job_id, n)
         if file.state != FileState.TRANSCRIBING:
             return
-        audio = self._audio(job_id, n)
+        audio = stored(self.objects, job_id, n)
         try:
-            stored = [self.objects.get(keys.chunk(job_id, n, index)) for index in range(len(audio.chunks))]
-            results = [SEGMENTS.validate_json(result) for result in stored]
+            found = [self.objects.get(keys.chunk(job_id, n, index)) for index in range(len(audio.chunks))]
+            results = [SEGMENTS.validate_json(result) for result in found]
             if job.options.diarize:
                 results = self._diarized(job_id, n, results)
         except ObjectMissing:
@@ -215,7 +177,7 @@ class Steps:
         transcript = Transcript(
             language=audio.language,
             language_probability=audio.language_probability,
-            model=_model(job),
+            model=model(job),
             task=job.options.task,
             duration=audio.duration,
             segments=tidied(_stitched(audio, results)),
@@ -246,82 +208,13 @@ class Steps:
         self.objects.delete(keys.work(job_id))
         give_up(self.records, job_id, message, self.clock())
 
-    def _heard(self, job: Job, file: MediaFile) -> Audio:
-        """The file's audio, decoded and examined unless that was done before."""
-        try:
-            return self._audio(job.id, file.n)
-        except ObjectMissing:
-            pass
-        findings, heard = self._best_track(job, file)
-        warnings = list(findings.warnings)
-        if not heard.chunks:
-            warnings.append(NO_SPEECH)
-        elif findings.tracks > 1:
-            warnings.append(TRACK_TAKEN.format(tracks=findings.tracks, number=findings.track + 1))
-        if job.options.channels == Channels.SPLIT and not heard.several:
-            warnings.append(NOT_SPLIT)
-        language, probability = self._language(job, file, heard)
-        if probability is not None and probability < CERTAIN:
-            warnings.append(LANGUAGE_GUESSED.format(language=language, percent=round(100 * probability)))
-        audio = Audio(
-            duration=heard.duration,
-            language=language,
-            language_probability=probability,
-            warnings=warnings,
-            channels=heard.count,
-            split=heard.several,
-            chunks=heard.chunks,
-        )
-        self._job(job.id)
-        self.objects.put(keys.audio(job.id, file.n), audio.model_dump_json().encode())
-        return audio
+    @property
+    def _hearing(self) -> Hearing:
+        return Hearing(self.objects, self.recogniser, self.detector, self._job)
 
-    def _best_track(self, job: Job, file: MediaFile) -> Track:
-        """The sound track that a player would play, or if nobody speaks in it, the first one in which somebody does."""
-        first = self._track(job, file)
-        findings, heard = first
-        others = [number for number in range(min(findings.tracks, MOST_TRACKS)) if number != findings.track]
-        for number in [] if heard.chunks else others:
-            try:
-                other = self._track(job, file, number)
-            except MediaError as error:
-                if error.retryable:
-                    raise
-            else:
-                if other[1].chunks:
-                    return other
-        return first
-
-    def _track(self, job: Job, file: MediaFile, number: int | None = None) -> Track:
-        """Decodes and examines one sound track, and stores its samples in place of any others."""
-        findings, listener = Findings(), Listener(self.detector)
-        split = job.options.channels == Channels.SPLIT
-
-        def blocks() -> Iterator[bytes]:
-            asked = time.monotonic()
-            for block in media.decode(self.objects.source(file.key), findings, number, split):
-                if time.monotonic() > asked + ASK_SECONDS:
-                    asked = time.monotonic()
-                    self._job(job.id)
-                listener.feed(block)
-                yield block.tobytes()
-
-        self.objects.put_stream(keys.samples(job.id, file.n), blocks())
-        return findings, listener.finish(Guard.SPEECH in job.options.guards)
-
-    def _language(self, job: Job, file: MediaFile, heard: Heard) -> tuple[str, float | None]:
-        """The language asked for, or else the one that the first speech of the file is in."""
-        if job.options.language != languages.AUTO:
-            return job.options.language, None
-        recogniser = self.recogniser(_model(job))
-        if not recogniser.multilingual or not heard.chunks:
-            return "en", None
-        first = min(heard.chunks, key=lambda chunk: chunk.start)
-        return recogniser.detect_language(self._samples(job.id, file.n, heard.count, first))
-
-    def _recognise(self, job: Job, audio: Audio, chunk: Chunk, samples: NDArray[np.float32]) -> list[Segment]:
-        return self.recogniser(_model(job)).transcribe(
-            samples,
+    def _recognise(self, job: Job, audio: Audio, chunk: Chunk, sound: NDArray[np.float32]) -> list[Segment]:
+        return self.recogniser(model(job)).transcribe(
+            sound,
             chunk,
             language=audio.language,
             translate=job.options.task == Task.TRANSLATE,
@@ -335,14 +228,6 @@ class Steps:
         voices = list(itertools.chain.from_iterable(heard))
         speakers = diarization.cluster(voices)
         return [diarization.label(segments, voices, speakers) for segments in results]
-
-    def _samples(self, job_id: str, n: int, channels: int, chunk: Chunk) -> NDArray[np.float32]:
-        """The sound of a chunk, 16 kHz mono, -1 to 1, out of samples of so many channels."""
-        first, last = round(chunk.start * media.RATE), round(chunk.end * media.RATE)
-        row = media.SAMPLE * channels
-        data = self.objects.get_range(keys.samples(job_id, n), row * first, row * (last - first))
-        samples = np.frombuffer(data, "<i2").reshape(-1, channels)[:, chunk.channel]
-        return samples.astype(np.float32) / np.float32(32768)
 
     def _job(self, job_id: str) -> Job:
         """Raises Unwanted unless the job is to be done."""
@@ -360,11 +245,8 @@ class Steps:
     def _chunks(self, job_id: str, n: int) -> list[BatchChunk]:
         return [
             BatchChunk(file=n, index=index, seconds=chunk.end - chunk.start)
-            for index, chunk in enumerate(self._audio(job_id, n).chunks)
+            for index, chunk in enumerate(stored(self.objects, job_id, n).chunks)
         ]
-
-    def _audio(self, job_id: str, n: int) -> Audio:
-        return Audio.model_validate_json(self.objects.get(keys.audio(job_id, n)))
 
     def _fail(self, file: MediaFile, code: str, message: str) -> None:
         self.records.move_file(file, FileState.FAILED, {"error": FileError(code=code, message=message)})
@@ -382,8 +264,3 @@ def _stitched(audio: Audio, results: list[list[Segment]]) -> list[Segment]:
 
 def said_by(speaker: str, segments: list[Segment]) -> list[Segment]:
     return [segment.model_copy(update={"speaker": speaker}) for segment in segments]
-
-
-def _model(job: Job) -> str:
-    assert job.options.model is not None, "the service fills in its default"
-    return job.options.model

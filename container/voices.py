@@ -30,7 +30,7 @@ Samples = NDArray[np.float32]
 
 
 class Voices:
-    """The model in memory, about 60 MB, for any number of threads."""
+    """The model in memory, about 80 MB, for any number of threads."""
 
     def __init__(self, model_path: Path) -> None:
         options = onnxruntime.SessionOptions()

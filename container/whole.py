@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from chalicelib.transcript import BatchChunk, Chunk, Segment, Transcript
 from container import media
-from container.cutting import cut
+from container.cutting import cut, telling
 from container.lanes import Lanes
 from container.steps import MARGIN, OutOfTime
 from container.stitching import stitch
@@ -58,9 +58,10 @@ class Whole:
 
     def _language(self, samples: NDArray[np.int16], chunks: list[Chunk]) -> tuple[str, float | None]:
         recogniser = self.lanes.recogniser(self.model)
-        if not recogniser.multilingual or not chunks:
+        chunk = telling(chunks)
+        if not recogniser.multilingual or chunk is None:
             return "en", None
-        return recogniser.detect_language(_sound(samples, chunks[0]))
+        return recogniser.detect_language(_sound(samples, chunk))
 
 
 def _sound(samples: NDArray[np.int16], chunk: Chunk) -> NDArray[np.float32]:

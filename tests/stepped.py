@@ -1,11 +1,17 @@
 """Files sent through the real steps, one after the other, in a workplace on disk."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from chalicelib import keys
 from chalicelib.jobs import FileState, Format, Job, JobState, MediaFile, Options
+from chalicelib.transcript import Chunk, Segment, Word
+from container.steps import Steps
 from local.worker import Workplace
 
 
@@ -17,8 +23,28 @@ class Transcribed:
     texts: dict[str, str]
 
 
-def transcribed(source: Path, data: Path, models: Path, options: Options) -> Transcribed:
-    steps = Workplace(data, models, b"secret", 1, 1).steps()
+@dataclass
+class Notes:
+    """Takes any speech for French, and hears one word in each chunk."""
+
+    probability: float = 0.9
+    multilingual: bool = True
+    detected: list[NDArray[np.float32]] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=list)
+
+    def detect_language(self, audio: NDArray[np.float32]) -> tuple[str, float]:
+        self.detected.append(audio)
+        return "fr", self.probability
+
+    def transcribe(self, _audio: NDArray[np.float32], chunk: Chunk, **told: Any) -> list[Segment]:
+        self.told.append(told)
+        first = chunk.speech[0]
+        return [Segment.of([Word(start=first.start, end=first.end, text="oui", probability=0.9)])]
+
+
+def begun(source: Path, data: Path, models: Path, options: Options, **parts: Any) -> Steps:
+    """The steps of a job `j` whose one file has arrived, with these parts of them in place of the real ones."""
+    steps = replace(Workplace(data, models, b"secret", 1, 1).steps(), **parts)
     file = MediaFile(job="j", n=0, path=source.name, output="o", size=1, state=FileState.UPLOADED)
     job = Job(
         id="j",
@@ -33,6 +59,11 @@ def transcribed(source: Path, data: Path, models: Path, options: Options) -> Tra
     stored = data / "objects" / keys.upload("j", source.name)
     stored.parent.mkdir(parents=True)
     shutil.copy(source, stored)
+    return steps
+
+
+def transcribed(source: Path, data: Path, models: Path, options: Options, **parts: Any) -> Transcribed:
+    steps = begun(source, data, models, options, **parts)
     steps.prepare("j", 0)
     for batch in steps.batch("j"):
         steps.transcribe("j", batch)

@@ -113,6 +113,21 @@ class TestRecogniser:
         assert text(found) != SENTENCE
         assert text(found).casefold().replace(",", "") == SENTENCE.casefold()
 
+    def test_every_pass_is_told_the_language_and_the_prompt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of two, since the first one ran out of room."""
+        told = []
+
+        def hear(_: Recogniser, audio: NDArray[np.float32], *asked: object) -> list[Token]:
+            told.append((len(audio) / RATE, *asked))
+            heard = [Token(b" one", 1.0, 5.0), Token(b"", 1.0, 5.0)]
+            return [*heard, Token(b"", 1.0, 5.0), Token(b" two", 1.0, 6.0)] if len(told) == 1 else heard
+
+        monkeypatch.setattr(Recogniser, "_hear", hear)
+        recogniser = object.__new__(Recogniser)
+        audio = np.zeros(11 * RATE, np.float32)
+        recogniser.transcribe(audio, whole(audio), language="de", translate=True, prompt="Kiesgrube", guards=())
+        assert told == [(11.0, "de", True, "Kiesgrube", ()), (6.0, "de", True, "Kiesgrube", ())]
+
     @pytest.mark.parametrize(("start", "end"), [(0.0, 2.5), (0.0, 2.9), (0.0, 3.2), (0.1, 2.5)])
     def test_a_few_words(
         self, recogniser: Recogniser, kennedy: NDArray[np.float32], models_dir: Path, start: float, end: float

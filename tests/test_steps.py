@@ -54,7 +54,7 @@ def test_late_steps_do_no_harm(tmp_path: Path, models_dir: Path, jfk: Path, stat
 def test_decoding_stops_when_the_job_is_cancelled(
     tmp_path: Path, models_dir: Path, jfk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("container.steps.ASK_SECONDS", 0.0)
+    monkeypatch.setattr("container.hearing.ASK_SECONDS", 0.0)
     steps = Workplace(tmp_path, models_dir, b"secret", 1, 1).steps()
     file = MediaFile(job="j", n=0, path="a.wav", output="a", size=1, state=FileState.UPLOADED)
     counts = {FileState.UPLOADED: 1}
