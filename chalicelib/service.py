@@ -27,6 +27,10 @@ EXECUTION_ENDS = {
     "TIMED_OUT": "The transcription did not end in the time it may take. Retry the job: what is finished stays.",
     "ABORTED": "The transcription was stopped by the operator of this service. Retry the job: what is finished stays.",
 }
+NO_VOICES = (
+    "must be false until whoever runs this service installs the model that tells voices apart: 'transcriber models "
+    "install speakers' and a new start, on AWS 'speakers' in MODELS and 'make deploy'"
+)
 
 
 @dataclass(frozen=True)
@@ -228,7 +232,7 @@ class Service:
 
     def _speaker_errors(self, options: Options) -> list[FieldError]:
         if options.diarize and not self.settings.diarizes:
-            return [field_error("options.diarize", "must be false, since this service cannot tell voices apart")]
+            return [field_error("options.diarize", NO_VOICES)]
         return []
 
     def _model_errors(self, options: Options, model: str) -> list[FieldError]:

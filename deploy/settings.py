@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from container.catalogue import CATALOGUE
+from container.catalogue import CATALOGUE, VOICES
 
 DEFAULT_MODELS = "tiny.en base"
 DEFAULT_MODEL = "base"
@@ -57,20 +57,23 @@ class Deployment:
 
     @property
     def models(self) -> list[str]:
-        """The names of the models in the image. Raises DeployError."""
+        """The names of the models in the image, the one that tells voices apart among them. Raises DeployError."""
         names = (self.settings.get("MODELS") or DEFAULT_MODELS).split()
-        unknown = [name for name in names if name not in CATALOGUE]
+        unknown = [name for name in names if name not in (*CATALOGUE, VOICES)]
         if unknown:
-            raise DeployError(f"MODELS names {', '.join(unknown)}; there are {', '.join(CATALOGUE)}.")
+            raise DeployError(f"MODELS names {', '.join(unknown)}; there are {', '.join((*CATALOGUE, VOICES))}.")
+        if not any(name in CATALOGUE for name in names):
+            raise DeployError(f"MODELS is {' '.join(names)}, which transcribes nothing. Add {DEFAULT_MODEL}, say.")
         return names
 
     @property
     def default_model(self) -> str:
         """Raises DeployError."""
-        usual = DEFAULT_MODEL if DEFAULT_MODEL in self.models else self.models[0]
+        whisper = [name for name in self.models if name in CATALOGUE]
+        usual = DEFAULT_MODEL if DEFAULT_MODEL in whisper else whisper[0]
         model = self.settings.get("DEFAULT_MODEL") or usual
-        if model not in self.models:
-            raise DeployError(f"DEFAULT_MODEL is {model}, which MODELS does not name: {' '.join(self.models)}.")
+        if model not in whisper:
+            raise DeployError(f"DEFAULT_MODEL is {model}, which MODELS does not name: {' '.join(whisper)}.")
         return model
 
     @property
@@ -92,7 +95,6 @@ class Deployment:
 
         What no setting tells has the template's default, but for `MaxConcurrency`: a share of the account's.
         """
-        kinds = {name: "multilingual" if CATALOGUE[name].multilingual else "english" for name in self.models}
         told = {name: self.settings.get(variable(name)) for name in template["Parameters"]}
         most = int(template["Parameters"]["MaxConcurrency"]["MaxValue"])
         return {
@@ -103,9 +105,16 @@ class Deployment:
             "Architecture": self.architecture,
             "MediaBucketName": self.media_bucket,
             "TranscriptsBucketName": self.transcripts_bucket,
-            "Models": ",".join(f"{name}:{kind}" for name, kind in kinds.items()),
+            "Models": ",".join(f"{name}:{kind(name)}" for name in self.models),
             "DefaultModel": self.default_model,
         }
+
+
+def kind(model: str) -> str:
+    """What `chalicelib.aws.environment` calls the kind of a model."""
+    if model == VOICES:
+        return "voices"
+    return "multilingual" if CATALOGUE[model].multilingual else "english"
 
 
 def variable(parameter: str) -> str:

@@ -33,6 +33,13 @@ def models_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def voices_dir(models_dir: Path) -> Path:
+    """The same folder, with the model that tells voices apart."""
+    weights.install(weights.VOICES, models_dir, lambda *_: None)
+    return models_dir
+
+
+@pytest.fixture(scope="session")
 def samples_dir() -> Path:
     folder = CACHE / "samples"
     folder.mkdir(parents=True, exist_ok=True)

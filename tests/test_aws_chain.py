@@ -53,7 +53,7 @@ from tests.permissions import Call, allows
 
 ACCOUNT = "123456789012"
 SENTENCE = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
-SETTINGS = {"MODELS": "tiny.en", "MAX_CONCURRENCY": "2", "DELETION_PROTECTION": "false"}
+SETTINGS = {"MODELS": "tiny.en speakers", "MAX_CONCURRENCY": "2", "DELETION_PROTECTION": "false"}
 PATIENCE = 300
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")
@@ -101,7 +101,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(voices_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     hurried = folder / "statemachine.json"
     text = re.sub(r'"IntervalSeconds": \d+', '"IntervalSeconds": 1', stack.DEFINITION.read_text())
@@ -125,7 +125,7 @@ def site(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         functions = {}
         for function in lambda_backends[ACCOUNT][aws.REGION].list_functions():
             name, role = function.function_name, {"AWS_ACCESS_KEY_ID": function.role.rpartition("-")[2]}
-            image_variables = {"MODELS_DIR": str(models_dir)}
+            image_variables = {"MODELS_DIR": str(voices_dir)}
             functions[name] = Containers(function, {**access, **role}, image_variables, folder / name, context)
         cloud.handlers |= functions
         url = context.enter_context(gateway.serving(descriptions[-1]))
@@ -235,7 +235,8 @@ def test_a_small_file_is_transcribed_in_one_request(site: Site, jfk: Path) -> No
 
 
 def test_requests_without_a_token_go_no_further(site: Site) -> None:
-    assert httpx.get(f"{site.url}/health").json()["status"] == "ok"
+    health = httpx.get(f"{site.url}/health").json()
+    assert (health["status"], health["models"], health["diarizes"]) == ("ok", ["tiny.en"], True)
     assert httpx.get(f"{site.url}/jobs").status_code == 401
     assert httpx.get(f"{site.url}/jobs", headers={"Authorization": "Bearer nobody's"}).status_code == 403
 
@@ -287,11 +288,11 @@ def test_a_transcribe_function_that_dies_twice_is_tried_again(
 
     transcriber = site.functions["transcribe-dev-transcriber"]
     monkeypatch.setattr(transcriber, "accident", die)
-    job = site.finished(site.send({"a.wav": jfk}))
+    job = site.finished(site.send({"a.wav": jfk}, Options(diarize=True)))
     assert left == []
     assert job.state == "succeeded"
     assert site.steps(job).count("transcribe") == 3
-    assert words(site.text(job, 0, tmp_path)) == SENTENCE
+    assert words(site.text(job, 0, tmp_path)) == f"speaker 1 {SENTENCE}"
 
 
 def test_events_that_come_again_start_nothing(site: Site, silence: Path) -> None:

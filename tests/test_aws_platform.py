@@ -64,6 +64,13 @@ def test_the_first_model_is_the_default() -> None:
     assert (settings.models, settings.default_model) == ({"base": True, "tiny.en": False}, "base")
 
 
+def test_the_model_of_voices_is_none_of_those_to_choose() -> None:
+    settings = environment.settings({"MODELS": "speakers:voices,base:multilingual"})
+    assert (settings.models, settings.default_model, settings.diarizes) == ({"base": True}, "base", True)
+    with pytest.raises(SettingError, match="which MODELS does not name"):
+        environment.settings({"MODELS": "speakers:voices"})
+
+
 @pytest.mark.parametrize("models", ["tiny.en", "tiny.en:", ":english", "tiny.en:english,", "tiny.en:German"])
 def test_models_are_named_with_their_kinds(models: str) -> None:
     with pytest.raises(SettingError, match=f"MODELS is '{models}', and should name models with their kinds"):

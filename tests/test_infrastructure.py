@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from chalicelib import keys
+from chalicelib.aws import environment
 from chalicelib.aws.records import BY_PATH, BY_STATE
 from container.function import VARIABLES
 from deploy import api, data, stack
@@ -28,6 +29,7 @@ TEMPLATE = stack.parsed(TEXT)
 RESOURCES = TEMPLATE["Resources"]
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/transcribe-dev@sha256:0"
 CFN_LINT = Path(sys.executable).with_name("cfn-lint")
+CHALICE = json.loads(Path(".chalice/config.json").read_text())
 DEPLOYMENT = Deployment("dev", "123456789012", "us-east-1", {})
 
 
@@ -273,12 +275,33 @@ def test_every_setting_is_explained_with_its_default() -> None:
             "DEFAULT_MODEL is tiny, which MODELS does not name: base.",
             id="default-not-there",
         ),
+        pytest.param({"MODELS": "speakers"}, "MODELS is speakers, which transcribes nothing. Add base, say.", id="no"),
+        pytest.param(
+            {"MODELS": "speakers tiny", "DEFAULT_MODEL": "speakers"},
+            "DEFAULT_MODEL is speakers, which MODELS does not name: tiny.",
+            id="default-transcribes-nothing",
+        ),
     ],
 )
 def test_wrong_models_are_refused(told: dict[str, str], message: str) -> None:
     with pytest.raises(DeployError) as refused:
         _ = Deployment("dev", "", "", told).default_model
     assert str(refused.value).startswith(message)
+
+
+def test_the_api_learns_which_models_are_in_the_image() -> None:
+    deployment = Deployment("dev", "123456789012", "us-east-1", {"MODELS": "speakers tiny.en base"})
+    parameters = deployment.parameters(TEMPLATE, "image", 10)
+    assert (parameters["Models"], parameters["DefaultModel"]) == (
+        "speakers:voices,tiny.en:english,base:multilingual",
+        "base",
+    )
+    assert Deployment("dev", "", "", {}).with_image_of(parameters).models == deployment.models
+    assert TEMPLATE["Outputs"]["Models"]["Value"] == {"Ref": "Models"}
+    made = api.config(CHALICE, "dev", {**OUTPUTS, "Models": parameters["Models"]})["stages"]["dev"]
+    told = environment.settings(made["environment_variables"])
+    assert (told.models, told.diarizes) == ({"tiny.en": False, "base": True}, True)
+    assert not environment.settings({"MODELS": "base:multilingual"}).diarizes
 
 
 OUTPUTS = {
@@ -305,9 +328,8 @@ OUTPUTS = {
 
 def test_chalice_gets_what_the_stack_has_made() -> None:
     assert OUTPUTS.keys() <= TEMPLATE["Outputs"].keys()
-    base = json.loads(Path(".chalice/config.json").read_text())
-    assert (base["stages"].keys(), base["autogen_policy"]) == ({"dev", "prod"}, False)
-    made = api.config(base, "dev", OUTPUTS)["stages"]
+    assert (CHALICE["stages"].keys(), CHALICE["autogen_policy"]) == ({"dev", "prod"}, False)
+    made = api.config(CHALICE, "dev", OUTPUTS)["stages"]
     assert list(made) == ["dev"]
     assert made["dev"]["iam_role_arn"] == "arn:api"
     assert made["dev"]["manage_iam_role"] is False
@@ -346,8 +368,7 @@ def test_event_handlers_are_those_of_the_app() -> None:
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_functions_of_the_api_have_memory_and_time(stage: str) -> None:
     """Chalice alone would give them 128 MB and 60 s; API Gateway waits for 29 s."""
-    base = json.loads(Path(".chalice/config.json").read_text())
-    made = api.config(base, stage, OUTPUTS)
+    made = api.config(CHALICE, stage, OUTPUTS)
     assert (made["lambda_memory_size"], made["lambda_timeout"]) == (1024, 29)
     handlers = made["stages"][stage]["lambda_functions"]
     assert {name: handler["lambda_timeout"] for name, handler in handlers.items()} == {

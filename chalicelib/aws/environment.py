@@ -17,6 +17,8 @@ VCPU_MEGABYTES = 1769
 # A cold start, with the loading of a model.
 START_SECONDS = 5.0
 KINDS = {"english": False, "multilingual": True}
+# The kind of the model that tells voices apart, which transcribes nothing.
+VOICES = "voices"
 
 
 class SettingError(Exception):
@@ -35,16 +37,23 @@ def require(environment: Environment, *names: str) -> None:
 
 
 def settings(environment: Environment) -> Settings:
-    """MODELS names the models in the image and their kinds, as in `tiny.en:english,base:multilingual`.
+    """MODELS names the models in the image and their kinds, as in `tiny.en:english,base:multilingual,speakers:voices`.
 
-    DEFAULT_MODEL is one of them, or else the first is. Raises SettingError.
+    DEFAULT_MODEL is one of those that transcribe, or else the first of them is. Raises SettingError.
     """
     require(environment, "MODELS")
-    models = _models(environment["MODELS"])
-    default = environment.get("DEFAULT_MODEL") or next(iter(models))
+    kinds = _kinds(environment["MODELS"])
+    models = {name: KINDS[kind] for name, kind in kinds.items() if kind != VOICES}
+    default = environment.get("DEFAULT_MODEL") or next(iter(models), "")
     if default not in models:
         raise SettingError(f"DEFAULT_MODEL is {default!r}, which MODELS does not name: {', '.join(models)}.")
-    return Settings(models=models, default_model=default, largest_file=LARGEST_FILE, capacity=_capacity(environment))
+    return Settings(
+        models=models,
+        default_model=default,
+        diarizes=VOICES in kinds.values(),
+        largest_file=LARGEST_FILE,
+        capacity=_capacity(environment),
+    )
 
 
 def keep_seconds(environment: Environment) -> float | None:
@@ -71,12 +80,12 @@ def _capacity(environment: Environment) -> Capacity:
     )
 
 
-def _models(text: str) -> dict[str, bool]:
-    models = {}
+def _kinds(text: str) -> dict[str, str]:
+    kinds = {}
     for entry in text.split(","):
         name, _, kind = entry.strip().partition(":")
-        if not name or kind not in KINDS:
+        if not name or kind not in (*KINDS, VOICES):
             example = "tiny.en:english,base:multilingual"
             raise SettingError(f"MODELS is {text!r}, and should name models with their kinds, as in {example!r}.")
-        models[name] = KINDS[kind]
-    return models
+        kinds[name] = kind
+    return kinds
