@@ -91,7 +91,6 @@ def test_search_leads_to_the_second(tab: Any, site: Bench, jfk_video: Path) -> N
     tab.fill("[name=q]", "ask what")
     tab.wait_for_selector("text=4 places")
     assert tab.locator(".found h2").all_inner_texts() == ["speeches/rehearsal.mp4", "speeches/1961/inaugural.mp4"]
-    assert serious(tab) == []
     shoot(tab, "search")
     tab.reload()
     tab.wait_for_selector("text=4 places")
@@ -130,8 +129,11 @@ def test_large_files_go_in_parts_with_a_pause_and_without_network(tab: Any, site
     tab.click("text=Transcribe 2 files")
     tab.wait_for_selector("text=Uploading >> nth=0")
     until_held(tab, held, 3)
+    stopped: list[Any] = []
+    tab.on("requestfailed", lambda request: stopped.append(request))
     tab.click("[aria-label='Pause upload']")
     tab.wait_for_selector("text=Upload paused")
+    until_held(tab, stopped, 3)
     tab.unroute("**/objects/uploads/**large.mp4**")
     tab.context.set_offline(True)
     tab.click("[aria-label='Resume upload']")
@@ -269,7 +271,6 @@ def test_progress_time_left_and_cost(tab: Any, site: Bench, tmp_path: Path) -> N
     tab.wait_for_selector("text=about 2 min left")
     assert tab.inner_text(".overall .figure") == "33 %"
     assert "$0.0123 so far" in tab.inner_text(".head .facts")
-    shoot(tab, "running")
     tab.click("text=Cancel job")
     tab.wait_for_selector(".chip[data-state=cancelled]")
     site.finisher.hold.clear()
@@ -307,17 +308,19 @@ def test_keyboard_speed_and_uncertain_words(tab: Any, site: Bench, jfk_video: Pa
 def test_a_correction_is_saved_downloaded_and_reverted(tab: Any, site: Bench, jfk_video: Path) -> None:
     job = prepared.job(site, "week1/inaugural.mp4", jfk_video, said(*SPEECH))
     tab.goto(f"{site.url}/#/jobs/{job}/files/0")
+    until(tab, "document.querySelector('video')?.readyState >= 1")
+    tab.click(".passage .time >> nth=1")
     tab.click("button:has-text('Edit')")
     passage = tab.locator(".passage p[contenteditable] >> nth=0")
     passage.fill("And so my fellow Martians ask not what your country can do for you")
     tab.fill(".times input >> nth=0", "0:00.20")
     tab.fill("[type=search]", "country")
     tab.fill("[placeholder='Replace with']", "planet")
+    passage.click()
+    shoot(tab, "editor")
     tab.click("text=All >> nth=-1")
     tab.wait_for_selector("text=2 places replaced.")
     passage.click()
-    shoot(tab, "editor")
-    assert serious(tab) == []
     tab.keyboard.press("Control+s")
     tab.wait_for_selector("text=Saved.")
     with tab.expect_download() as download:
@@ -335,12 +338,44 @@ def test_a_correction_is_saved_downloaded_and_reverted(tab: Any, site: Bench, jf
     assert versions(site, job)[0] == versions(site, job)[2]
 
 
+def test_hits_are_replaced_one_by_one_as_the_text_now_is_and_saved_once(tab: Any, site: Bench, jfk_video: Path) -> None:
+    job = prepared.job(site, "inaugural.mp4", jfk_video, said(*SPEECH))
+    tab.goto(f"{site.url}/#/jobs/{job}/files/0")
+    tab.click("button:has-text('Edit')")
+    tab.fill("[type=search]", "ask")
+    tab.wait_for_selector("text=1 of 3")
+    tab.fill("[placeholder='Replace with']", "Asking")
+    tab.click("[aria-label='Next hit']")
+    tab.click("button:text-is('Replace')")
+    tab.wait_for_selector("text=3 of 3")
+    tab.evaluate(CARET, "My fellow")
+    tab.keyboard.type("Oh, ask: ")
+    tab.wait_for_selector("text=3 of 4")
+    tab.click("button:text-is('Replace')")
+    tab.wait_for_selector("text=4 of 4")
+    texts = [SPEECH[0], f"Asking{SPEECH[1][3:]}", f"Oh, Asking: {SPEECH[2]}", SPEECH[3]]
+    assert tab.locator(".passage p").all_inner_texts() == texts
+    held: list[Any] = []
+    tab.route("**/transcript", lambda route: held.append(route) if route.request.method == "PUT" else route.continue_())
+    for _ in range(2):
+        tab.keyboard.press("Control+s")
+    until_held(tab, held, 1)
+    tab.locator(".passage p >> nth=3").click(force=True)
+    tab.keyboard.type("lost")
+    assert tab.locator(".passage p").all_inner_texts() == texts
+    held.pop().continue_()
+    tab.wait_for_selector("text=Saved.")
+    assert held == []
+    assert [segment["text"] for segment in versions(site, job)[-1]["segments"]] == texts
+
+
 def test_passages_are_split_and_joined_and_speakers_named(tab: Any, site: Bench, jfk_video: Path) -> None:
     told = said(*SPEECH, speakers=("Speaker 1", "Speaker 1", "Speaker 2", "Speaker 2"))
     job = prepared.job(site, "interview.mp4", jfk_video, told)
     tab.goto(f"{site.url}/#/jobs/{job}/files/0")
-    tab.wait_for_selector(".passage")
+    until(tab, "document.querySelector('video')?.readyState >= 1")
     assert tab.locator(".speaker:visible").all_inner_texts() == ["Speaker 1", "Speaker 2"]
+    tab.click(".passage .time >> nth=1")
     tab.focus("main")
     tab.keyboard.press("e")
     tab.wait_for_selector(".passage p[contenteditable]")
@@ -362,7 +397,6 @@ def test_passages_are_split_and_joined_and_speakers_named(tab: Any, site: Bench,
     tab.fill(".times .name", "Announcer")
     tab.keyboard.press("Tab")
     assert tab.locator(".speaker:visible").all_inner_texts() == ["Announcer", "Speaker 1", "Kennedy"]
-    assert serious(tab) == []
     shoot(tab, "speakers")
     tab.click("button:has-text('Save')")
     tab.wait_for_selector("text=Saved.")
@@ -386,10 +420,11 @@ def test_three_hours_scroll_smoothly(tab: Any, site: Bench, jfk_video: Path, fig
     tab.goto(f"{site.url}/#/jobs/{job}/files/0")
     tab.wait_for_selector(".passage >> nth=2499", state="attached")
     tab.wait_for_timeout(300)
+    assert tab.evaluate(SCROLL, 150) > 100, "what takes long is told"
     # Other programs' work counts as well, so the best of three.
     slowest = 1000.0
     for _ in range(3):
-        slowest = min(slowest, tab.evaluate(SCROLL))
+        slowest = min(slowest, tab.evaluate(SCROLL, 0))
         if slowest < 100:
             break
     # The browser reports frames of 50 ms or more.
@@ -402,5 +437,4 @@ def test_the_job_and_its_list_are_worth_a_look(tab: Any, site: Bench, jfk_video:
     prepared.job(site, "lectures/cells.mp4", jfk_video, said(*SPEECH), labels={"course": "biology"})
     tab.click("nav >> text=Jobs")
     tab.wait_for_selector(".row >> text=course: biology >> nth=0")
-    assert serious(tab) == []
     shoot(tab, "jobs")

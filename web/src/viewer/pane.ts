@@ -221,7 +221,7 @@ export class Pane {
     this.#byItem = new Map(this.#passages.map((passage, i) => [passage.item, i]));
     this.#current = -1;
     this.tellSpeakers();
-    this.search(this.#query);
+    this.#find();
   }
 
   tellSpeakers(): void {
@@ -300,23 +300,44 @@ export class Pane {
     return this.#divided || this.#passages.some((passage) => passage.changed);
   }
 
-  /** Replaces the hit that was last gone to, or all hits; how many. */
+  /** Replaces all hits, or the one that was last gone to, and goes to the one after it; how many were replaced. */
   replace(replacement: string, all: boolean): number {
-    const places = all ? this.#places : this.#places.slice(Math.max(0, this.#at), Math.max(0, this.#at) + 1);
+    const first = Math.max(0, this.#at);
+    const places = all ? this.#places : this.#places.slice(first, first + 1);
     for (const { passage, from, to } of places.toReversed()) {
       const { text } = this.#passages[passage]!.segment;
       this.#passages[passage]!.change({ text: text.slice(0, from) + replacement + text.slice(to) });
     }
-    if (places.length) this.changed();
+    this.#find();
+    const done = places[0];
+    if (done && !all) {
+      const { passage, from } = done;
+      const after = from + replacement.length;
+      this.#at = this.#places.findIndex((place) => place.passage > passage || (place.passage === passage && place.from >= after));
+      if (this.#at < 0) this.#at = Math.min(0, this.#places.length - 1);
+      this.#showHit();
+    }
+    if (done) this.changed();
     return places.length;
   }
 
-  /** Finds a text; how often it occurs. Spaces match any spaces, and letters both their cases. */
-  search(query: string): number {
-    this.#places = [];
-    this.#at = -1;
+  /** Finds a text, and goes to the first place after what is said. Spaces match any spaces, letters both their cases. */
+  search(query: string): void {
     this.#query = query;
-    const wanted = query.trim().replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/\s+/g, "\\s+");
+    this.#at = -1;
+    this.#find();
+    this.step(1);
+  }
+
+  /** The number of the hit that was last gone to, from 1, and how many there are; `null` if nothing is searched for. */
+  get hits(): { at: number; of: number } | null {
+    return this.#query.trim() ? { at: this.#at + 1, of: this.#places.length } : null;
+  }
+
+  /** Looks where the texts, as they are by now, hold what is searched for. */
+  #find(): void {
+    this.#places = [];
+    const wanted = this.#query.trim().replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/\s+/g, "\\s+");
     if (wanted) {
       const pattern = new RegExp(wanted, "giu");
       for (const [passage, { segment }] of this.#passages.entries()) {
@@ -327,28 +348,30 @@ export class Pane {
         }
       }
     }
+    this.#at = Math.min(this.#at, this.#places.length - 1);
     this.#markHits();
-    return this.#places.length;
+    this.#markHit();
   }
 
-  /** Goes to the next hit, or back with -1; its number, from 1. */
-  step(by: 1 | -1): number {
+  /** Goes to the next hit, or back with -1. */
+  step(by: 1 | -1): void {
     const count = this.#places.length;
-    if (!count) return 0;
+    if (!count) return;
     if (this.#at < 0) {
       const after = this.#places.findIndex((place) => place.passage >= Math.max(0, this.#current));
       this.#at = after < 0 ? 0 : after;
     } else {
       this.#at = (this.#at + by + count) % count;
     }
-    const place = this.#places[this.#at]!;
-    const passage = this.#passages[place.passage]!;
+    this.#showHit();
+  }
+
+  #showHit(): void {
+    const place = this.#places[this.#at];
+    if (!place) return;
     this.#scrolledByUser = performance.now();
-    this.#center(passage.item);
-    this.#hit.clear();
-    const range = passage.range(place.from, place.to);
-    if (range) this.#hit.add(range);
-    return this.#at + 1;
+    this.#center(this.#passages[place.passage]!.item);
+    this.#markHit();
   }
 
   mark(on: boolean): void {
@@ -403,12 +426,18 @@ export class Pane {
 
   #markHits(): void {
     this.#hits.clear();
-    if (this.#at < 0) this.#hit.clear();
     for (const place of this.#places) {
       const passage = this.#passages[place.passage]!;
       const range = this.#near.has(passage) ? passage.range(place.from, place.to) : null;
       if (range) this.#hits.add(range);
     }
+  }
+
+  #markHit(): void {
+    this.#hit.clear();
+    const place = this.#places[this.#at];
+    const range = place && this.#passages[place.passage]!.range(place.from, place.to);
+    if (range) this.#hit.add(range);
   }
 
   #click(event: MouseEvent): void {
@@ -432,6 +461,7 @@ export class Pane {
     if (!passage || event.target !== passage.text) return;
     passage.text.normalize();
     passage.change({ text: passage.text.textContent ?? "" });
+    this.#find();
     this.changed();
   }
 
@@ -483,6 +513,7 @@ export class Pane {
       button(t.viewer.remove, () => {
         passage.change({ text: "" });
         passage.item.hidden = true;
+        this.#find();
         this.changed();
       }),
     );
@@ -530,7 +561,7 @@ export class Pane {
   #join(index: number): void {
     const passage = this.#passages[index];
     const next = this.#passages[index + 1];
-    if (!passage || !next || next.item.hidden) return this.refused(t.viewer.cannotJoin);
+    if (!passage || !next || passage.item.hidden || next.item.hidden) return this.refused(t.viewer.cannotJoin);
     const joined = passage.joined(next);
     this.#put(index, 2, [joined]);
     this.#focusAt(joined, passage.segment.text.length);

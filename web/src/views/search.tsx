@@ -15,12 +15,12 @@ interface Found {
   next: string | null;
 }
 
-/** One page of hits, or more where the service has looked for long and found nothing. */
-async function ask(query: string, before: Found | null): Promise<Found> {
+/** One page of hits, or more where the service has looked for long and found nothing, as long as they are `wanted`. */
+async function ask(query: string, before: Found | null, wanted: () => boolean): Promise<Found> {
   let cursor = before?.next ?? null;
   for (;;) {
     const { hits, next } = await api.search(query, cursor);
-    if (hits.length || !next) return { query, hits: [...(before?.hits ?? []), ...hits], next };
+    if (hits.length || !next || !wanted()) return { query, hits: [...(before?.hits ?? []), ...hits], next };
     cursor = next;
   }
 }
@@ -37,17 +37,19 @@ export function SearchView({ query }: { query: string }) {
     latest.current = wanted;
     setProblem(null);
     if (!wanted) return setFound(null);
-    ask(wanted, before).then(
+    const still = (): boolean => latest.current === wanted;
+    ask(wanted, before, still).then(
       (now) => {
-        if (latest.current === wanted) setFound(now);
+        if (still()) setFound(now);
       },
       (error: unknown) => {
-        if (latest.current !== wanted) return;
+        if (!still()) return;
         setFound(null);
         setProblem(error instanceof Problem ? error.message : t.errors.unexpected);
       },
     );
   };
+  useEffect(() => () => void (latest.current = ""), []);
   useEffect(() => {
     stayAt(paths.search(asked));
     load(asked, null);

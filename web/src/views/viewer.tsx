@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import { api, fetched, Problem } from "../api";
 import { downloadOne } from "../downloads";
 import { baseName, clock, folderOf, language, moment } from "../format";
@@ -73,6 +73,7 @@ export function FileView({ job, n, at }: { job: string; n: number; at: number | 
 function Viewer(props: Opened & { at: number | null; changed: (at: number | null) => void }) {
   const { job, file, transcript, captions, versions, at } = props;
   const player = useRef<HTMLVideoElement>(null);
+  const view = useRef<HTMLDivElement>(null);
   const text = useRef<HTMLDivElement>(null);
   const search = useRef<HTMLInputElement>(null);
   const [keys, setKeys] = useState(false);
@@ -96,7 +97,12 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
     props.changed(player.current?.currentTime ?? null);
   };
   const save = (): void => {
-    if (current && pane.dirty) attempt(put({ replaces: current.id, segments: pane.segments }, t.viewer.saved));
+    const page = view.current!;
+    if (!current || !pane.dirty || page.inert) return;
+    // What is typed while it is saved would be lost.
+    page.inert = true;
+    const saved = put({ replaces: current.id, segments: pane.segments }, t.viewer.saved);
+    attempt(saved.finally(() => void (page.inert = false)));
   };
   const discard = (): void => {
     pane.show(transcript.segments);
@@ -144,7 +150,7 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
 
   const facts = [clock(transcript.duration), t.viewer.words(words), language(transcript.language), transcript.model];
   return (
-    <div class="viewer">
+    <div class="viewer" ref={view}>
       <header class="head">
         <IconLink href={paths.job(job.id)} label={t.back} />
         <div class="what">
@@ -281,17 +287,20 @@ function Tools({ pane, player, search, editing, speakers }: {
   player: { current: HTMLVideoElement | null };
   search: { current: HTMLInputElement | null };
 }) {
-  const [hits, setHits] = useState<{ at: number; of: number } | null>(null);
-  const step = (by: 1 | -1): void => setHits((before) => before && { ...before, at: pane.step(by) });
+  const [, redraw] = useReducer((times: number) => times + 1, 0);
+  const { hits } = pane;
+  const step = (by: 1 | -1): void => {
+    pane.step(by);
+    redraw(null);
+  };
   const find = (): void => {
-    const query = search.current?.value ?? "";
-    const of = pane.search(query);
-    setHits(query.trim() ? { at: of ? pane.step(1) : 0, of } : null);
+    pane.search(search.current?.value ?? "");
+    redraw(null);
   };
   const replacement = useRef<HTMLInputElement>(null);
   const replace = (all: boolean): void => {
     const count = pane.replace(replacement.current?.value ?? "", all);
-    find();
+    redraw(null);
     if (all) tell(t.viewer.replaced(count));
   };
   return (
