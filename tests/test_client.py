@@ -693,6 +693,7 @@ def test_memory_does_not_grow_with_the_file(server: Bench, figure: Figure) -> No
     assert growth < 16 * MIB
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("here")
 def test_a_thousand_files(server: Bench, figure: Figure) -> None:
     fill(*(f"in/week{n % 10}/{n}.mp4" for n in range(1000)))

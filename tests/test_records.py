@@ -454,6 +454,7 @@ def test_a_forked_process_opens_its_own_connection(database: SQLiteRecords) -> N
     assert after.count(FileState.UPLOADED) == 4
 
 
+@pytest.mark.alone
 def test_large_jobs_stay_quick(database: SQLiteRecords, figure: Figure) -> None:
     job = new_job(job_id(0), 100_000)
     adding = seconds(lambda: database.add_job(job, iter(media_files(job.id, 100_000))))
