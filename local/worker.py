@@ -27,7 +27,7 @@ from local.search import SQLiteIndex
 logger = logging.getLogger(__name__)
 
 # Small enough that progress is seen and jobs take turns, large enough that handing over costs nothing.
-BATCH_SECONDS = 30
+BATCH_SECONDS = 15
 # A disk that is full or fails, and too little memory, processes or open files for the moment.
 SYSTEM_TROUBLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EIO),
