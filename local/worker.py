@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # Small enough that progress is seen and jobs take turns, large enough that handing over costs nothing.
 BATCH_SECONDS = 15
+# Steps on the processor's niceness scale: whoever asks the service is answered before recognition goes on.
+NICENESS = 10
 # A disk that is full or fails, and too little memory, processes or open files for the moment.
 SYSTEM_TROUBLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EIO),
@@ -80,6 +82,7 @@ def main(workplace: Workplace, orders: Connection) -> None:
     The outcomes: "done", "failed", or "trouble" where the machine is to blame and the same may well succeed later.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends its workers
+    os.nice(NICENESS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
     steps: Steps | None = None
