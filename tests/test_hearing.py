@@ -123,7 +123,7 @@ def test_what_was_heard_of_voices_is_kept_until_the_end(tmp_path: Path, models_d
     notes, voices = Breaks(), Numbered()
     source = recording(tmp_path, speech, silence(4), speech)
     asked = options(language="fr", diarize=True)
-    parts = {"recogniser": lambda _: notes, "voices": lambda: voices}
+    parts: dict[str, Any] = {"recogniser": lambda _: notes, "voices": lambda: voices, "batch_seconds": 600.0}
     steps = begun(source, tmp_path / "data", models_dir, asked, **parts)
     steps.prepare("j", 0)
     (batch,) = steps.batch("j")
