@@ -12,6 +12,7 @@ import pytest
 import webvtt
 
 from chalicelib.jobs import JobState
+from container import catalogue
 from local import gateway
 from tests.finishing import Bench, bench
 from tests.live import Live, live
@@ -21,7 +22,14 @@ from tests.test_service import SENTENCE, words
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Live]:
-    with live(tmp_path_factory.mktemp("service") / "data", models_dir) as service:
+    folder = tmp_path_factory.mktemp("service")
+    # Other tests install more models in the folder that they share.
+    models = folder / "models"
+    models.mkdir()
+    for name in (catalogue.VAD, "tiny.en"):
+        source = catalogue.path(name, models_dir)
+        (models / source.name).symlink_to(source.resolve())
+    with live(folder / "data", models) as service:
         yield service
 
 
