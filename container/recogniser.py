@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span
-from container import ggml
+from container import blas, ggml
 from container.alignment import Token, complete, segments
 from container.binary import MalformedFile, Reader
 from container.catalogue import ModelError
@@ -66,6 +66,7 @@ class Recogniser:
         model = _hyperparameters(model_path)
         self.multilingual = model.multilingual
         self._threads = threads
+        blas.use(threads)
         params = whisper.whisper_context_default_params()
         params.use_gpu = False
         params.flash_attn = False  # excludes alignment, and is no faster on CPUs

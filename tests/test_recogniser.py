@@ -111,7 +111,7 @@ class TestRecogniser:
     def test_the_prompt_teaches_spelling(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
         found = recogniser.transcribe(kennedy, whole(kennedy), prompt="my fellow AMERICANS, your COUNTRY")
         assert text(found) != SENTENCE
-        assert text(found).casefold().replace(",", "") == SENTENCE.casefold()
+        assert text(found).casefold().replace(",", "").rstrip(".") == SENTENCE.casefold().rstrip(".")
 
     def test_every_pass_is_told_the_language_and_the_prompt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of two, since the first one ran out of room."""
