@@ -62,7 +62,8 @@ def emulated() -> Iterator[dict[str, str]]:
     credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
     with (
         patch.dict("os.environ", {**credentials, "AWS_DEFAULT_REGION": REGION}),
-        mock_aws(),
+        # Whatever `tests.cloud` has set before: here nothing is executed.
+        mock_aws(config={"stepfunctions": {"execute_state_machine": False}}),
         one_at_a_time(),
         light_transactions(),
         _exact_sums(),

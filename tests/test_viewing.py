@@ -171,7 +171,7 @@ def test_a_reload_amid_parts_sends_only_what_is_missing(tab: Any, site: Bench, t
     tab.route("**/objects/uploads/**again.mp4**", hold_the_last)
     add(tab, large)
     tab.click("text=Transcribe 1 file")
-    until_held(tab, held, 1)
+    until_held(tab, held, 2)
     until_python(lambda: stored_parts(site) == 2)
     assert len(sent_parts(site)) - first == 2
     tab.on("dialog", lambda dialog: dialog.accept())
