@@ -5,11 +5,12 @@ import hashlib
 import os
 import secrets
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from zlib_ng import zlib_ng
 
 from client import text
 from client.errors import SourceLost, Stopped
@@ -54,7 +55,7 @@ def crc32(file: Path, size: int, offset: int, length: int, stop: threading.Event
     """The base64 of the CRC-32 (big-endian) of a part of a file. Raises as `blocks` does."""
     checksum = 0
     for block in blocks(file, size, _ignore, stop, offset, length):
-        checksum = zlib.crc32(block, checksum)
+        checksum = zlib_ng.crc32(block, checksum)
     return base64.b64encode(checksum.to_bytes(4, "big")).decode()
 
 

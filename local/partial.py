@@ -18,13 +18,14 @@ import functools
 import os
 import secrets
 import threading
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
+
+from zlib_ng import zlib_ng
 
 from chalicelib.parts import Span
 from chalicelib.ports import ObjectExists, Part, PartsDiffer, UploadMissing
@@ -207,7 +208,7 @@ class PartDraft:
             left = memoryview(data)
             while left:
                 written = os.pwrite(self._file.fileno(), left, self._span.offset + self._written)
-                self._checksum = zlib.crc32(left[:written], self._checksum)
+                self._checksum = zlib_ng.crc32(left[:written], self._checksum)
                 self._written += written
                 left = left[written:]
 
