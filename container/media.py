@@ -5,6 +5,7 @@ nothing else (protocol whitelist), as a container that holds its own data (forma
 references), with audio decoders only (codec whitelist), within limits of memory, processor time and patience.
 """
 
+import fcntl
 import itertools
 import os
 import resource
@@ -15,7 +16,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,6 +34,9 @@ RATE = 16_000
 
 BLOCK = 30 * RATE
 """Samples per block that `decode` yields; the last one may be shorter."""
+
+PIPE_BYTES = 1 << 20
+"""What ffmpeg may be ahead of its reader: the most that Linux gives any user."""
 
 PATIENCE = 120.0
 """Seconds without a byte of audio after which ffmpeg counts as hung."""
@@ -231,6 +235,8 @@ def _pcm(process: subprocess.Popen[bytes], log: Log) -> Iterator[bytes]:
     assert process.stdout
     assert process.stderr
     os.set_blocking(process.stderr.fileno(), False)
+    with suppress(PermissionError):  # the user has too many pipes of this size
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     with selectors.DefaultSelector() as selector:
         for pipe in (process.stdout, process.stderr):
             selector.register(pipe, selectors.EVENT_READ)
@@ -240,7 +246,7 @@ def _pcm(process: subprocess.Popen[bytes], log: Log) -> Iterator[bytes]:
             if process.stderr.fileno() in ready and not log.drain(process.stderr.fileno()):
                 selector.unregister(process.stderr)
             if process.stdout.fileno() in ready:
-                data = os.read(process.stdout.fileno(), 1 << 16)
+                data = os.read(process.stdout.fileno(), PIPE_BYTES)
                 if not data:
                     selector.unregister(process.stdout)
                     continue
@@ -298,5 +304,5 @@ def _led_in(pieces: Iterator[bytes], log: Log, row: int) -> Iterator[bytes]:
 
 def _uncancelled(both: Samples) -> Samples:
     """The sum, or the difference if hardly anything is left in the sum."""
-    sum_power, difference_power = np.mean(np.square(both, dtype=np.float32), axis=0)
+    sum_power, difference_power = (channel @ channel for channel in both.T.astype(np.float32, order="C"))
     return np.ascontiguousarray(both[:, int(sum_power < CANCELLED * difference_power)])
