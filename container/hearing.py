@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,16 +91,20 @@ class Hearing:
         findings, listener = Findings(), Listener(self.detector)
         split = job.options.channels == Channels.SPLIT
 
-        def blocks() -> Iterator[bytes]:
-            asked = time.monotonic()
+        def blocks(beside: ThreadPoolExecutor) -> Iterator[bytes]:
+            asked, heard = time.monotonic(), beside.submit(lambda: None)
             for block in media.decode(self.objects.source(file.key), findings, number, split):
                 if time.monotonic() > asked + ASK_SECONDS:
                     asked = time.monotonic()
                     self.ask(job.id)
-                listener.feed(block)
+                heard.result()
+                heard = beside.submit(listener.feed, block)
                 yield block.tobytes()
+            heard.result()
 
-        self.objects.put_stream(keys.samples(job.id, file.n), blocks())
+        # The next block is decoded while one is listened to.
+        with ThreadPoolExecutor(1) as beside:
+            self.objects.put_stream(keys.samples(job.id, file.n), blocks(beside))
         return findings, listener.finish(Guard.SPEECH in job.options.guards)
 
     def _language(self, job: Job, file: MediaFile, heard: Heard) -> tuple[str, float | None]:
