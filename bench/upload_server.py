@@ -80,16 +80,15 @@ class Ending:
 
 
 class Line:
-    """A network of so many bytes a second, shared by all; 0 for one that knows no bounds."""
+    """A network of so many bytes a second, shared by all."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._free = 0.0
 
     async def carry(self, size: int) -> None:
-        if self._rate:
-            self._free = max(self._free, time.monotonic()) + size / self._rate
-            await asyncio.sleep(self._free - time.monotonic())
+        self._free = max(self._free, time.monotonic()) + size / self._rate
+        await asyncio.sleep(self._free - time.monotonic())
 
 
 class Book:
@@ -125,14 +124,17 @@ class Book:
 
 
 def main() -> None:
-    """Arguments: folder, port, size of parts (files of two are sent so), bytes a second (0 for any)."""
+    """Arguments: folder, port, size of parts (files of two are sent so), bytes a second.
+
+    With 0 for any, no book is kept, so what is measured is the server alone.
+    """
     place, (port, part_bytes, rate) = Place(Path(sys.argv[1])), map(int, sys.argv[2:])
     parts.PART_BYTES, views.MULTIPART_BYTES = part_bytes, 2 * part_bytes  # type: ignore[attr-defined]
     objects, records = place.objects(), place.records()
     objects.clear_unfinished()
     settings = Settings(models={"tiny.en": False}, default_model="tiny.en", largest_file=10**12, largest_put=10**12)
     app = application(Service(objects, records, Ending(records), place.index(), settings), objects)
-    serve(Book(app, place, Line(rate)), "127.0.0.1", port, lambda url: print(url, flush=True))
+    serve(Book(app, place, Line(rate)) if rate else app, "127.0.0.1", port, lambda url: print(url, flush=True))
 
 
 if __name__ == "__main__":

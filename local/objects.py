@@ -47,10 +47,10 @@ class Draft:
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, *pieces: bytes) -> None:
         """Appends. Raises DiskFull."""
         with disk_full():
-            self._file.write(data)
+            self._file.writelines(pieces)
 
     def publish(self, overwrite: bool) -> None:
         """Raises DiskFull, and FileExistsError if there is an object already that must not be overwritten."""

@@ -202,15 +202,16 @@ class PartDraft:
     def etag(self) -> str:
         return etag(self._crc32)
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, *pieces: bytes) -> None:
         """Appends. Raises DiskFull and PartReplaced."""
         with self._turn(), disk_full():
-            left = memoryview(data)
-            while left:
-                written = os.pwrite(self._file.fileno(), left, self._span.offset + self._written)
-                self._checksum = zlib_ng.crc32(left[:written], self._checksum)
+            for piece in pieces:
+                self._checksum = zlib_ng.crc32(piece, self._checksum)
+            left: Sequence[bytes] = pieces
+            while size := sum(map(len, left)):
+                written = os.pwritev(self._file.fileno(), left, self._span.offset + self._written)
                 self._written += written
-                left = left[written:]
+                left = [b"".join(left)[written:]] if written < size else []
 
     def publish(self) -> None:
         """Raises ChecksumDiffers, DiskFull, PartReplaced and UploadMissing."""

@@ -20,6 +20,8 @@ from local.objects import DiskObjects, Draft
 from local.partial import ChecksumDiffers, PartReplaced
 
 BLOCK_BYTES = 2**20
+# What the operating system writes at once (IOV_MAX).
+MOST_PIECES = 1024
 # How long an upload may pause before it is given up.
 PATIENCE_SECONDS = 120.0
 
@@ -85,7 +87,7 @@ class Transfers:
             with draft:
                 if draft.needed:
                     async for block in _blocks(request, span.size):
-                        await run_in_threadpool(draft.write, block)
+                        await run_in_threadpool(draft.write, *block)
                     await run_in_threadpool(draft.publish)
         except DiskFull:
             raise _no_room(span.size) from None
@@ -163,31 +165,32 @@ def _digest(request: Request) -> "hashlib._Hash | None":
     return hashlib.md5(usedforsecurity=False) if DIGEST in request.headers else None
 
 
-def _write(draft: Draft, block: bytearray, digest: "hashlib._Hash | None") -> None:
+def _write(draft: Draft, block: list[bytes], digest: "hashlib._Hash | None") -> None:
     if digest is not None:
-        digest.update(block)
-    draft.write(block)
+        for piece in block:
+            digest.update(piece)
+    draft.write(*block)
 
 
-async def _blocks(request: Request, size: int) -> AsyncIterator[bytearray]:
-    """The body, which must have `size` bytes, in blocks of about `BLOCK_BYTES`.
+async def _blocks(request: Request, size: int) -> AsyncIterator[list[bytes]]:
+    """The body, which must have `size` bytes, in blocks of about `BLOCK_BYTES`, each as the pieces that came.
 
     Raises ClientDisconnect, and Problem if it has another size or pauses for too long.
     """
-    parts = request.stream()
-    block = bytearray()
-    received = 0
+    pieces = request.stream()
+    block: list[bytes] = []
+    received = written = 0
     try:
         while True:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                part = await anext(parts)
-            received += len(part)
+                piece = await anext(pieces)
+            received += len(piece)
             if received > size:
                 raise _wrong_size(f"More than {size} bytes", size)
-            block += part
-            if len(block) >= BLOCK_BYTES:
+            block.append(piece)
+            if received - written >= BLOCK_BYTES or len(block) == MOST_PIECES:
                 yield block
-                block = bytearray()
+                block, written = [], received
     except StopAsyncIteration:
         if received < size:
             raise _wrong_size(f"{received} bytes", size) from None
