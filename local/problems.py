@@ -41,7 +41,9 @@ def _disconnected(_: Request, __: Exception) -> Response:
 
 def _crash(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return answer(errors.of_status(HTTPStatus.INTERNAL_SERVER_ERROR), request.url.path)
+    # The server closes it after this: who is not told may send the next request into it.
+    closing = {"Connection": "close"}
+    return answer(errors.of_status(HTTPStatus.INTERNAL_SERVER_ERROR), request.url.path, closing)
 
 
 HANDLERS: Mapping[type[Exception], ExceptionHandler] = {

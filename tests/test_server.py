@@ -202,6 +202,7 @@ def test_a_crash_leaks_nothing(served: Served) -> None:
     finally:
         platform.provide(served.site.service)
     assert_problem(response, 500, "Something went wrong on our side. Try again later.")
+    assert response.headers["Connection"] == "close"
     assert health.status_code == HTTPStatus.OK
     assert served.ann.get("/jobs").status_code == HTTPStatus.OK
 
