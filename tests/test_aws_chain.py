@@ -280,7 +280,7 @@ def test_a_corrupt_file_fails_and_the_others_do_not(site: Site, jfk_video: Path,
 def test_a_transcribe_function_that_dies_twice_is_tried_again(
     site: Site, jfk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = [0.5, 0.0]
+    left = [0.1, 0.0]
 
     def die(_event: Any, container: Function) -> None:
         if left:
