@@ -4,6 +4,7 @@ The model file is `silero_vad_16k_sequence.onnx` of the package silero-vad 6.2 (
 frames at once, which is some 30 times faster than the usual frame by frame.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,7 @@ class SpeechDetector:
     """
 
     def __init__(self, model_path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
+        self._session = _session(model_path)
         self._h = np.zeros((1, 1, 128), np.float32)
         self._c = np.zeros((1, 1, 128), np.float32)
         self._context = np.zeros(CONTEXT, np.float32)
@@ -95,3 +94,11 @@ class SpeechDetector:
         inputs = {"input": np.hstack([heads, frames]), "h": self._h, "c": self._c}
         probabilities, self._h, self._c = self._session.run(["speech_probs", "hn", "cn"], inputs)
         self._probabilities.append(probabilities)
+
+
+@functools.cache
+def _session(model_path: Path) -> onnxruntime.InferenceSession:
+    """The model, loaded once: that takes as long as a minute of sound, and what it has heard is kept by the caller."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])

@@ -85,6 +85,7 @@ def emulated() -> Iterator[Cloud]:
         # A search of the disk and hundreds of patterns for each request.
         found = functools.cache(DomainDispatcherApplication.get_backend_for_host)
         stack.enter_context(patch.object(DomainDispatcherApplication, "get_backend_for_host", found))
+        stack.enter_context(aws.light_answers())
         stack.enter_context(aws.one_at_a_time())
         stack.enter_context(aws.light_transactions())
         s3 = boto3.client("s3")

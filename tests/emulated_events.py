@@ -20,7 +20,10 @@ from moto.awslambda.utils import get_backend
 from moto.dynamodb.models.table import StreamRecord, StreamShard
 from moto.events.models import Rule, events_backends
 from moto.s3 import notifications
-from moto.stepfunctions import models
+from moto.stepfunctions import (
+    models,
+    responses,  # noqa: F401 (imported while `connected`, it would keep what is put in place of the backends)
+)
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (

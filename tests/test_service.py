@@ -118,7 +118,7 @@ def test_two_files_that_differ_in_their_suffix_only_keep_their_transcripts(
 def test_a_thousand_files_in_one_job(service: Live, tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "0.5", tmp_path / "short.wav")
     paths = {f"day {n // 100}/{n:04}.wav": tmp_path / "short.wav" for n in range(1000)}
-    job = service.wait(service.submit(paths, formats=["txt"]), seconds=240)
+    job = service.wait(service.submit(paths, formats=["txt"]), seconds=240, interval=0.5)
     assert job["state"] == "succeeded"
     assert job["files_by_state"] == {"succeeded": 1000}
     with service.http as http:

@@ -250,7 +250,8 @@ def test_cancel_retry_and_delete(tab: Any, site: Bench, tmp_path: Path) -> None:
     site.finisher.hold.clear()
     tab.click("text=Go on")
     tab.wait_for_selector(".file[data-state=failed] >> text=There is no sound in it.")
-    tab.click("text=Retry failed files")
+    with tab.expect_response("**/retry"):
+        tab.click("text=Retry failed files")
     tab.wait_for_selector(".file[data-state=failed]")
     job = site.site.records.job(newest(site))
     assert job is not None
