@@ -11,6 +11,10 @@ from typing import Any
 from local import worker
 from local.worker import Workplace
 
+# A process that has imported what workers need, and forks them: each is there at once, and they share its memory.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([worker.__name__])
+
 
 class StepFailed(Exception):
     """The step raised an exception."""
@@ -34,9 +38,8 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        orders, theirs = context.Pipe()
-        process = context.Process(target=worker.main, args=(self._workplace, theirs), daemon=True)
+        orders, theirs = FORKS.Pipe()
+        process = FORKS.Process(target=worker.main, args=(self._workplace, theirs), daemon=True)
         process.start()
         theirs.close()
         self._orders, self._process = orders, process

@@ -28,9 +28,14 @@ def service(tmp_path: Path, models_dir: Path) -> Iterator[Live]:
 
 
 def workers(service: Live) -> list[psutil.Process]:
+    return fork_server(service).children()
+
+
+def fork_server(service: Live) -> psutil.Process:
     assert service.process is not None
-    children = psutil.Process(service.process.pid).children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    children = psutil.Process(service.process.pid).children()
+    (found,) = (child for child in children if "forkserver" in " ".join(child.cmdline()))
+    return found
 
 
 def test_an_idle_worker_that_dies_is_replaced(service: Live, jfk: Path) -> None:
@@ -49,6 +54,13 @@ def test_a_worker_that_dies_at_work_costs_one_attempt(service: Live, jfk: Path) 
     job = service.wait(id)
     assert job["files_by_state"] == {"succeeded": 8}
     assert "WorkerLost: exit code -9" in service.log.read_text()
+
+
+def test_the_process_that_forks_workers_may_die_as_well(service: Live, jfk: Path) -> None:
+    id = service.submit({f"{n}.wav": jfk for n in range(8)})
+    service.wait(id, lambda job: job["percent"] > 0)
+    fork_server(service).kill()
+    assert service.wait(id)["files_by_state"] == {"succeeded": 8}
 
 
 @pytest.mark.parametrize("state", ["preparing", "transcribing"])

@@ -238,6 +238,48 @@ def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, 
     assert tab.locator(".row").count() == 1
 
 
+def test_a_failed_upload_is_tried_again_when_asked(browser: Any, site: Bench, jfk_video: Path) -> None:
+    with signed_in(browser, site.url, site.token, "400") as tab:
+        tab.route("**/objects/uploads/**", lambda route: route.fulfill(status=400))
+        add(tab, jfk_video)
+        tab.click("text=Transcribe 1 file")
+        tab.wait_for_selector("text=Try again")
+        assert tab.locator(".file[data-state=awaiting_upload]").count() == 1
+        tab.unroute("**/objects/uploads/**")
+        tab.click("text=Try again")
+        tab.wait_for_selector(".file[data-state=succeeded]")
+    assert stored(site, jfk_video.name) == jfk_video.read_bytes()
+
+
+@pytest.mark.parametrize("stay", [True, False])
+def test_who_stays_signed_in_is_so_in_the_next_tab(browser: Any, site: Bench, stay: bool) -> None:
+    with signed_in(browser, site.url, "") as tab:
+        tab.fill("[name=token]", site.token)
+        tab.set_checked("[name=stay]", stay)
+        tab.click("text=Sign in")
+        tab.wait_for_selector("nav >> text=Jobs")
+        other = tab.context.new_page()
+        other.goto(site.url)
+        other.wait_for_selector("nav >> text=Jobs" if stay else "[name=token]")
+        tab.click("[aria-label='Sign out']")
+        tab.wait_for_selector("[name=token]")
+        other.reload()
+        other.wait_for_selector("[name=token]")
+
+
+def test_light_or_dark_is_kept(tab: Any) -> None:
+    theme = "document.documentElement.dataset.theme"
+    assert tab.evaluate(theme) == "light"
+    tab.click("[aria-label='Switch between light and dark']")
+    assert tab.evaluate(theme) == "dark"
+    assert serious(tab) == []
+    tab.reload()
+    tab.wait_for_selector("nav >> text=Jobs")
+    assert tab.evaluate(theme) == "dark"
+    tab.click("[aria-label='Switch between light and dark']")
+    assert tab.evaluate(theme) == "light"
+
+
 def test_cancel_retry_and_delete(tab: Any, site: Bench, tmp_path: Path) -> None:
     bad = tmp_path / "fail.mp4"
     bad.write_bytes(b"bad")

@@ -44,10 +44,10 @@ def test_a_worker_that_cannot_be_started_is_trouble_and_is_started_later(
     def no_processes(_: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    (process,) = (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline()))
+    (server,) = (child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline()))
+    (process,) = server.children()
     process.kill()
-    while process.status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
+    process.wait(10)
     with crew.borrow() as worker:
         with monkeypatch.context() as patched:
             patched.setattr(multiprocessing.process.BaseProcess, "start", no_processes)
