@@ -87,6 +87,12 @@ def connected(command: Command) -> Command:
                 code = command(client, messages, **given)
         except KeyboardInterrupt:
             code = INTERRUPTED
+        except click.Abort as aborted:
+            # click's word for a question that was answered by no, by the end of the input or by Ctrl-C.
+            if not isinstance(aborted.__context__, KeyboardInterrupt):
+                raise
+            click.echo(err=True)
+            code = INTERRUPTED
         except TranscribeError as error:
             text.say(messages, *report.broken_off(error))
             code = exit_code(error)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -232,6 +233,17 @@ class TestControl:
         assert lines(result) == [{"id": ids[1], "state": "deleted"}]
         assert (result.stderr, result.exit_code) == (f"Error: {ids[0]}: There is no such job.\n", 1)
         assert transcribe(server, "list", "--json").stdout == ""
+
+    def test_ctrl_c_at_the_question(self, server: Bench) -> None:
+        id = sent(server, "a.mp4")
+        with process(server, "delete", id) as running:
+            assert running.stderr is not None
+            asked = ""
+            while not asked.endswith("[y/N]: "):
+                asked += running.stderr.read(1)
+            running.send_signal(signal.SIGINT)
+            assert running.wait(10) == 130
+        assert transcribe(server, "status", id).exit_code == 0
 
 
 class TestErrors:
