@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -234,15 +233,17 @@ class TestControl:
         assert (result.stderr, result.exit_code) == (f"Error: {ids[0]}: There is no such job.\n", 1)
         assert transcribe(server, "list", "--json").stdout == ""
 
-    def test_ctrl_c_at_the_question(self, server: Bench) -> None:
+    def test_ctrl_c_at_the_question(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(_: str) -> str:
+            raise KeyboardInterrupt
+
         id = sent(server, "a.mp4")
-        with process(server, "delete", id) as running:
-            assert running.stderr is not None
-            asked = ""
-            while not asked.endswith("[y/N]: "):
-                asked += running.stderr.read(1)
-            running.send_signal(signal.SIGINT)
-            assert running.wait(10) == 130
+        monkeypatch.setattr("click.termui.visible_prompt_func", interrupt)
+        for name, value in environment(server).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main(["delete", id])
+        assert ended.value.code == 130
         assert transcribe(server, "status", id).exit_code == 0
 
 
