@@ -13,7 +13,6 @@ from local.worker import Workplace
 
 # A process that has imported what workers need, and forks them: each is there at once, and they share its memory.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([worker.__name__])
 
 
 class StepFailed(Exception):
@@ -79,6 +78,7 @@ class Crew:
     """Workers that serve whoever has waited longest."""
 
     def __init__(self, workplace: Workplace) -> None:
+        FORKS.set_forkserver_preload([worker.__name__])
         self._workers = [Worker(workplace) for _ in range(workplace.processes)]
         self._idle = deque(self._workers)
         self._waiting: deque[Future[Worker]] = deque()
