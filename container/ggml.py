@@ -150,11 +150,17 @@ def read_hyperparameters(reader: Reader) -> Hyperparameters:
     return hyperparameters
 
 
-def _filters_and_tokens(reader: Reader) -> bytes:
-    """The bytes between the hyper-parameters and the tensors."""
+def read_filters(reader: Reader) -> NDArray[np.float32]:
+    """The mel filters, [mels, frequencies], which follow the hyper-parameters."""
     rows = reader.integer("i", 1, 1024, "its count of mel filters")
     columns = reader.integer("i", 1, 65536, "its count of frequencies")
-    parts = [struct.pack("<2i", rows, columns), reader.read(rows * columns * 4)]
+    return np.frombuffer(reader.read(rows * columns * 4), "<f4").reshape(rows, columns)
+
+
+def _filters_and_tokens(reader: Reader) -> bytes:
+    """The bytes between the hyper-parameters and the tensors."""
+    filters = read_filters(reader)
+    parts = [struct.pack("<2i", *filters.shape), filters.tobytes()]
     count = reader.integer("i", 0, 1 << 20, "its count of tokens")
     parts.append(struct.pack("<i", count))
     for _ in range(count):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span
-from container import blas, ggml
+from container import ggml, kernels, mel
 from container.alignment import Token, complete, segments
 from container.binary import MalformedFile, Reader
 from container.catalogue import ModelError
@@ -25,6 +25,9 @@ WINDOW = 30.0
 
 SHORTEST_AUDIO = 1.0
 """Seconds below which audio is filled up with silence: whisper.cpp passes over less than 0.1."""
+
+FULL_CONTEXT, POSITION_FRAMES = 1500, 2
+"""Encoder positions for a window, and frames of the spectrum that become one."""
 
 CONTEXT_PER_SECOND, SPARE_CONTEXT, LEAST_CONTEXT = 50, 64, 500
 """Encoder positions per second of audio, how many more to grant, and how many at least.
@@ -63,10 +66,10 @@ class Recogniser:
 
     def __init__(self, model_path: Path, threads: int = 1) -> None:
         """Load a ggml model. Raises ModelError if that is impossible."""
-        model = _hyperparameters(model_path)
+        model, self._filters = _head(model_path)
         self.multilingual = model.multilingual
         self._threads = threads
-        blas.use(threads)
+        kernels.use(threads)
         params = whisper.whisper_context_default_params()
         params.use_gpu = False
         params.flash_attn = False  # excludes alignment, and is no faster on CPUs
@@ -122,9 +125,8 @@ class Recogniser:
             return "en", 1.0
         self._widen_context()
         audio = audio[: int(WINDOW * RATE)]
-        window = np.ascontiguousarray(raised(audio, level(audio)), np.float32)
+        self._listen(raised(audio, level(audio)), FULL_CONTEXT)
         probabilities = np.zeros(whisper.whisper_lang_max_id() + 1, np.float32)
-        whisper.whisper_pcm_to_mel(self._context, window, len(window), self._threads)
         best = whisper.whisper_lang_auto_detect(self._context, 0, self._threads, probabilities)
         if best < 0:
             raise RuntimeError("language detection failed")
@@ -136,14 +138,21 @@ class Recogniser:
         params.set_encoder_begin_callback(lambda _: False)
         whisper.whisper_full(self._context, params, np.zeros(RATE, np.float32), RATE)
 
+    def _listen(self, audio: Samples, context: int) -> None:
+        """Gives whisper.cpp what so many encoder positions hear of the audio, which silence follows."""
+        heard = mel.spectrum(audio, self._filters, POSITION_FRAMES * context)
+        if whisper.whisper_set_mel(self._context, heard, heard.shape[1], heard.shape[0]):
+            raise RuntimeError("the model has other mel filters than its head says")
+
     def _hear(
         self, audio: Samples, language: str, translate: bool, prompt: str, guards: Collection[Guard]
     ) -> list[Token]:
         """The tokens of one pass over the audio; times are seconds from its start."""
         padding = max(0, int(SHORTEST_AUDIO * RATE) - len(audio))
-        samples = np.ascontiguousarray(np.pad(audio, (0, padding)), np.float32)
+        samples = np.pad(audio, (0, padding))
         params = self._params(len(samples) / RATE, language, translate, prompt, guards)
-        code = whisper.whisper_full(self._context, params, samples, len(samples))
+        self._listen(samples, params.audio_ctx)
+        code = whisper.whisper_full(self._context, params, np.empty(0, np.float32), 0)
         if code:
             raise RuntimeError(f"whisper_full failed with code {code}")
         data = [
@@ -177,7 +186,8 @@ class Recogniser:
         params.entropy_thold, params.logprob_thold, params.no_speech_thold = 2.4, -1.0, 0.6
         params.greedy = {"best_of": BEST_OF}
         params.max_tokens = round(SPARE_TOKENS + TOKENS_PER_SECOND * seconds)
-        params.audio_ctx = min(1500, max(LEAST_CONTEXT, round(CONTEXT_PER_SECOND * seconds) + SPARE_CONTEXT))
+        params.audio_ctx = min(FULL_CONTEXT, max(LEAST_CONTEXT, round(CONTEXT_PER_SECOND * seconds) + SPARE_CONTEXT))
+        params.duration_ms = round(1000 * seconds)
         return params
 
 
@@ -201,10 +211,12 @@ def _after(speech: list[Span], time: float) -> list[Span]:
     return [Span(start=max(span.start, time), end=span.end) for span in speech if span.end > time]
 
 
-def _hyperparameters(model_path: Path) -> ggml.Hyperparameters:
+def _head(model_path: Path) -> tuple[ggml.Hyperparameters, NDArray[np.float32]]:
+    """The hyper-parameters and mel filters of a model."""
     try:
         with model_path.open("rb") as file:
-            return ggml.read_hyperparameters(Reader(file, model_path.name))
+            reader = Reader(file, model_path.name)
+            return ggml.read_hyperparameters(reader), ggml.read_filters(reader)
     except FileNotFoundError:
         raise ModelError(f"The model {model_path.name} is not installed.") from None
     except MalformedFile as damage:

@@ -1,0 +1,160 @@
+"""Operations of Whisper's networks by numpy, which has faster code for them than packages of whisper.cpp come with.
+
+The encoder is nearly all large matrix products: by numpy's BLAS, a recogniser needs half the time (docs/benchmarks.md).
+"""
+
+import ctypes
+import functools
+import math
+import threading
+from ctypes import c_int, c_int64
+
+import numpy as np
+import threadpoolctl
+from numpy.typing import NDArray
+
+from container import accelerator
+from container.accelerator import Tensor, traits
+
+F32 = 0
+"""GGML_TYPE_F32"""
+
+LEAST = 32
+"""Rows and columns of a result from which on numpy is worth the way to it: as in ggml's own device for BLAS."""
+
+MOST = 1 << 23
+"""Numbers in a matrix that are converted at once (32 MB). Only vocabularies have more."""
+
+GELU_SCALE, GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
+"""GELU(x) = x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))): Hendrycks and Gimpel, arXiv:1606.08415."""
+
+GELU_ROWS = 32
+"""At once, so that they stay in the cache from step to step."""
+
+SIZES, OPERATION, PARAMETERS = Tensor.ne.offset, Tensor.op.offset, Tensor.op_params.offset
+
+Matrices = NDArray[np.float32]
+
+
+def use(threads: int) -> None:
+    """Have all recognisers that are loaded from now on use these, with so many threads for each product."""
+    if _registered():
+        threadpoolctl.threadpool_limits(threads, "blas")
+
+
+@functools.cache
+def _registered() -> bool:
+    return accelerator.register(b"numpy", Kernels())
+
+
+class Kernels:
+    """Multiplies matrices of 32-bit floats, and of all types that ggml converts to them, and computes GELU."""
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+        self._product, self._unary = accelerator.operation(b"MUL_MAT"), accelerator.operation(b"UNARY")
+        self._gelu = accelerator.unary_operation(b"GELU")
+        names = (b"NONE", b"RESHAPE", b"VIEW", b"PERMUTE", b"TRANSPOSE")
+        self._free = frozenset(accelerator.operation(name) for name in names)
+
+    def takes(self, address: int) -> bool:
+        """What is large enough, and what costs nothing and so goes along.
+
+        Asked some hundred times for each token, so what says no is read first, and nothing else.
+        """
+        operation = c_int.from_address(address + OPERATION).value
+        if operation not in (self._product, self._unary):
+            return operation in self._free
+        rows, columns = c_int64.from_address(address + SIZES + 8).value, c_int64.from_address(address + SIZES).value
+        if rows < LEAST or columns < LEAST:
+            return False
+        result = Tensor.from_address(address)
+        if operation == self._unary:
+            return bool(result.op_params[0] == self._gelu and _packed(_source(result, 0)) and _packed(result))
+        one, other = _source(result, 0), _source(result, 1)
+        return _readable(other) and (_readable(one) or _vocabulary(one))
+
+    def compute(self, result: Tensor) -> None:
+        """Matrices `(…, m, k)` and `(…, n, k)` have the product `(…, n, m)`: ggml's rows are numpy's last axis."""
+        if result.op == self._unary:
+            _gelu(self._matrices(_source(result, 0), 0), self._matrices(result, 0))
+        elif result.op == self._product:
+            one, other = _source(result, 0), self._matrices(_source(result, 1), 1)
+            product = self._matrices(result, 0)
+            if _vocabulary(one):
+                self._last_row(one, other[0, 0, -1], product[0, 0, -1])
+            else:
+                np.matmul(other, self._matrices(one, 0).swapaxes(-1, -2), out=product)
+
+    def _last_row(self, vocabulary: Tensor, state: Matrices, scores: Matrices) -> None:
+        """The scores of all tokens after the last of many: whisper.cpp has those after the others computed as well, and
+        never looks at them. They stay what they were.
+        """
+        at_once = MOST // vocabulary.ne[0]
+        numbers = traits(vocabulary.type)
+        for first in range(0, vocabulary.ne[1], at_once):
+            count = min(at_once, vocabulary.ne[1] - first)
+            rows = self._converted(vocabulary, vocabulary.data + first * vocabulary.nb[1], count * vocabulary.ne[0], 0)
+            assert numbers.blck_size <= vocabulary.ne[0]
+            np.matmul(rows.reshape(count, -1), state, out=scores[first : first + count])
+
+    def _matrices(self, tensor: Tensor, place: int) -> Matrices:
+        """The numbers of a tensor: where they are, or converted into one of this thread's two buffers."""
+        shape, strides = tensor.ne[::-1], tensor.nb[::-1]
+        if tensor.type == F32:
+            end = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) + 4
+            return np.ndarray(shape, np.float32, (ctypes.c_char * end).from_address(tensor.data), 0, strides)
+        numbers = traits(tensor.type)
+        converted = self._converted(tensor, tensor.data, math.prod(shape), place)
+        rows = [stride // numbers.type_size * numbers.blck_size * 4 for stride in strides[:-1]]
+        return np.ndarray(shape, np.float32, converted, 0, [*rows, 4])
+
+    def _converted(self, tensor: Tensor, address: int, count: int, place: int) -> Matrices:
+        """So many numbers of the tensor's type. The buffer is kept: as new memory it would come page by page."""
+        buffers: dict[int, Matrices] = self._own.__dict__.setdefault("buffers", {})
+        if place not in buffers or buffers[place].size < count:
+            buffers[place] = np.empty(count, np.float32)
+        traits(tensor.type).to_float(address, buffers[place].ctypes.data, count)
+        return buffers[place][:count]
+
+
+def _gelu(numbers: Matrices, result: Matrices) -> None:
+    rows, results = (array.reshape(-1, array.shape[-1]) for array in (numbers, result))
+    for first in range(0, len(rows), GELU_ROWS):
+        x = rows[first : first + GELU_ROWS]
+        inner = x * x
+        inner *= np.float32(GELU_SCALE * GELU_CUBE)
+        inner += np.float32(GELU_SCALE)
+        inner *= x
+        np.tanh(inner, out=inner)
+        inner += 1
+        inner *= x
+        np.multiply(inner, np.float32(0.5), out=results[first : first + GELU_ROWS])
+
+
+def _readable(factor: Tensor) -> bool:
+    """Whether it can be taken as it is, or is a permutation of memory without gaps, which is converted as a whole."""
+    numbers, count = traits(factor.type), math.prod(factor.ne)
+    if factor.type == F32:
+        return bool(factor.nb[0] == numbers.type_size)
+    size = count // numbers.blck_size * numbers.type_size
+    packed = max(map(int.__mul__, factor.ne[1:], factor.nb[1:])) == size and factor.nb[0] == numbers.type_size
+    return packed and count <= MOST and bool(numbers.to_float)
+
+
+def _vocabulary(factor: Tensor) -> bool:
+    """Whether it has a row for each token there is."""
+    size = factor.ne[0] // traits(factor.type).blck_size * traits(factor.type).type_size
+    packed = factor.nb[0] == traits(factor.type).type_size and factor.nb[1] == size
+    one = factor.ne[2] == factor.ne[3] == 1
+    return bool(one and packed and factor.ne[0] * factor.ne[1] > MOST and traits(factor.type).to_float)
+
+
+def _packed(tensor: Tensor) -> bool:
+    """Whether it is 32-bit floats without gaps, in the order of its axes."""
+    strides = [4 * math.prod(tensor.ne[:axis]) for axis in range(4)]
+    return bool(tensor.type == F32 and tensor.nb[:] == strides)
+
+
+def _source(result: Tensor, number: int) -> Tensor:
+    return Tensor.from_address(result.src[number])
