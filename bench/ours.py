@@ -9,6 +9,7 @@ They have heard a short sentence before the clock starts, as those of a running 
 import sys
 import tempfile
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 from bench.heard import Heard, Timed
@@ -39,6 +40,7 @@ def hear(models: Path, model: str, warming: Path, sound: Path) -> Heard:
             recognised = time.monotonic()
         finally:
             executor.close()
+            forkserver._forkserver._stop()  # type: ignore[attr-defined] # waited for, it counts with all its workers
         stored = workplace.objects().get(keys.version(job, 0, keys.ORIGINAL))
     words = [word for segment in Transcript.model_validate_json(stored).segments for word in segment.words]
     return Heard(

@@ -130,7 +130,6 @@ def library() -> Any:
     for name, result, arguments in (
         ("ggml_version", c_char_p, ()),
         ("ggml_op_name", c_char_p, (c_int,)),
-        ("ggml_unary_op_name", c_char_p, (c_int,)),
         ("ggml_get_type_traits", POINTER(Traits), (c_int,)),
         ("ggml_backend_cpu_buffer_type", c_void_p, ()),
         ("ggml_backend_buft_is_host", c_bool, (c_void_p,)),
@@ -144,11 +143,6 @@ def library() -> Any:
 def operation(name: bytes) -> int:
     """The number that an operation has in ggml, by its name there."""
     return next(number for number in range(256) if library().ggml_op_name(number) == name)
-
-
-def unary_operation(name: bytes) -> int:
-    """The number of an operation on one tensor, the first parameter of `UNARY`."""
-    return next(number for number in range(256) if library().ggml_unary_op_name(number) == name)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span
-from container import ggml, kernels, mel
+from container import blas, ggml, mel
 from container.alignment import Token, complete, segments
 from container.binary import MalformedFile, Reader
 from container.catalogue import ModelError
@@ -69,7 +69,7 @@ class Recogniser:
         model, self._filters = _head(model_path)
         self.multilingual = model.multilingual
         self._threads = threads
-        kernels.use(threads)
+        blas.use(threads)
         params = whisper.whisper_context_default_params()
         params.use_gpu = False
         params.flash_attn = False  # excludes alignment, and is no faster on CPUs

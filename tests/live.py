@@ -26,10 +26,16 @@ class Live:
     model: str = "tiny.en"
     process: "subprocess.Popen[str] | None" = None
     environment: dict[str, str] = field(default_factory=dict)
+    said_before: int = 0
 
     @property
     def log(self) -> Path:
         return self.data.with_suffix(".log")
+
+    @property
+    def said(self) -> str:
+        """The log without its first `said_before` letters."""
+        return self.log.read_text()[self.said_before :]
 
     @property
     def http(self) -> httpx.Client:
@@ -99,7 +105,7 @@ class Live:
         id: str,
         until: Callable[[dict[str, Any]], bool] | None = None,
         seconds: float = 300,
-        interval: float = 0.02,
+        interval: float = 0.05,
     ) -> dict[str, Any]:
         """The job as soon as `until` holds for it, or else it has ended."""
         deadline = time.monotonic() + seconds

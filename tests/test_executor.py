@@ -21,10 +21,17 @@ from tests.live import Live, live
 from tests.media_files import ffmpeg
 
 
-@pytest.fixture
-def service(tmp_path: Path, models_dir: Path) -> Iterator[Live]:
-    with live(tmp_path / "data", models_dir) as service:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Live]:
+    with live(tmp_path_factory.mktemp("running") / "data", models_dir) as service:
         yield service
+
+
+@pytest.fixture
+def service(running: Live) -> Live:
+    """One for many tests: whatever happens to it, it goes on."""
+    running.said_before = len(running.log.read_text())
+    return running
 
 
 def workers(service: Live) -> list[psutil.Process]:
@@ -53,7 +60,7 @@ def test_a_worker_that_dies_at_work_costs_one_attempt(service: Live, jfk: Path) 
         worker.kill()
     job = service.wait(id)
     assert job["files_by_state"] == {"succeeded": 8}
-    assert "WorkerLost: exit code -9" in service.log.read_text()
+    assert "WorkerLost: exit code -9" in service.said
 
 
 def test_the_process_that_forks_workers_may_die_as_well(service: Live, jfk: Path) -> None:
@@ -100,7 +107,7 @@ def test_a_cancelled_job_leaves_the_workers_at_once_and_can_be_retried(
         began = time.monotonic()
         cancelled = http.post(f"/jobs/{id}/cancel").raise_for_status().json()
         assert cancelled["files_by_state"] == {"cancelled": 2}
-        while list((service.data / "objects" / "work").glob("*")):
+        while (service.data / "objects" / "work" / id).exists():
             assert time.monotonic() - began < 5
             time.sleep(0.02)
         assert service.wait(service.submit({"jfk.wav": jfk}))["state"] == "succeeded"
@@ -110,7 +117,7 @@ def test_a_cancelled_job_leaves_the_workers_at_once_and_can_be_retried(
         assert (job["state"], job["files_by_state"]) == ("succeeded", {"succeeded": 2})
         assert job["audio_seconds"] == pytest.approx(51, abs=0.1)
         assert service.transcript(id, 0, "txt").count("fellow Americans") > 2
-        assert "Traceback" not in service.log.read_text()
+        assert "Traceback" not in service.said
 
 
 def test_a_deleted_job_leaves_nothing_however_busy_it_is(service: Live, tmp_path: Path, jfk: Path) -> None:
@@ -121,12 +128,12 @@ def test_a_deleted_job_leaves_nothing_however_busy_it_is(service: Live, tmp_path
         began = time.monotonic()
         http.delete(f"/jobs/{id}").raise_for_status()
         assert http.get(f"/jobs/{id}").status_code == 404
-        assert http.get("/jobs").json()["jobs"] == []
+        assert id not in [job["id"] for job in http.get("/jobs").json()["jobs"]]
     while [path for path in (service.data / "objects").rglob("*") if path.is_file() and id in str(path)]:
         assert time.monotonic() - began < 8
         time.sleep(0.02)
     assert service.wait(service.submit({"jfk.wav": jfk}))["state"] == "succeeded"
-    assert "Traceback" not in service.log.read_text()
+    assert "Traceback" not in service.said
 
 
 def test_work_files_of_a_job_that_ended_as_the_service_was_killed_go_at_the_start(
@@ -198,7 +205,7 @@ def test_a_database_that_is_not_to_be_had_is_waited_for(service: Live, jfk: Path
     with sqlite3.connect(service.data / "records.sqlite") as database:
         database.execute("BEGIN EXCLUSIVE")
         deadline = time.monotonic() + 60
-        while "Trouble: OperationalError" not in service.log.read_text():
+        while "Trouble: OperationalError" not in service.said:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         database.rollback()

@@ -40,7 +40,7 @@ def test_each_filter_hears_its_frequencies() -> None:
 
 def test_what_is_cut_off_counts_for_what_is_faint() -> None:
     """As in whisper.cpp, which finds the loudest frame before it cuts."""
-    quiet = tone(440, 1) / 100_000
+    quiet = tone(440, 1) / np.float32(100_000)
     loud_later = np.concatenate([quiet, tone(440, 1)])
     assert mel.spectrum(loud_later, FLAT, 90).mean() != mel.spectrum(quiet, FLAT, 90).mean()
 

@@ -1,6 +1,6 @@
-"""Operations of Whisper's networks by numpy, which has faster code for them than packages of whisper.cpp come with.
+"""Large matrix products by numpy's BLAS, which packages of whisper.cpp come without.
 
-The encoder is nearly all large matrix products: by numpy's BLAS, a recogniser needs half the time (docs/benchmarks.md).
+Whisper's encoder is nearly all such products: with them, a recogniser needs half the time (docs/benchmarks.md).
 """
 
 import ctypes
@@ -25,13 +25,7 @@ LEAST = 32
 MOST = 1 << 23
 """Numbers in a matrix that are converted at once (32 MB). Only vocabularies have more."""
 
-GELU_SCALE, GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
-"""GELU(x) = x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))): Hendrycks and Gimpel, arXiv:1606.08415."""
-
-GELU_ROWS = 32
-"""At once, so that they stay in the cache from step to step."""
-
-SIZES, OPERATION, PARAMETERS = Tensor.ne.offset, Tensor.op.offset, Tensor.op_params.offset
+SIZES, OPERATION = Tensor.ne.offset, Tensor.op.offset
 
 Matrices = NDArray[np.float32]
 
@@ -44,16 +38,15 @@ def use(threads: int) -> None:
 
 @functools.cache
 def _registered() -> bool:
-    return accelerator.register(b"numpy", Kernels())
+    return accelerator.register(b"numpy", Products())
 
 
-class Kernels:
-    """Multiplies matrices of 32-bit floats, and of all types that ggml converts to them, and computes GELU."""
+class Products:
+    """Multiplies matrices of 32-bit floats, and of all types that ggml converts to them."""
 
     def __init__(self) -> None:
         self._own = threading.local()
-        self._product, self._unary = accelerator.operation(b"MUL_MAT"), accelerator.operation(b"UNARY")
-        self._gelu = accelerator.unary_operation(b"GELU")
+        self._product = accelerator.operation(b"MUL_MAT")
         names = (b"NONE", b"RESHAPE", b"VIEW", b"PERMUTE", b"TRANSPOSE")
         self._free = frozenset(accelerator.operation(name) for name in names)
 
@@ -63,39 +56,33 @@ class Kernels:
         Asked some hundred times for each token, so what says no is read first, and nothing else.
         """
         operation = c_int.from_address(address + OPERATION).value
-        if operation not in (self._product, self._unary):
+        if operation != self._product:
             return operation in self._free
         rows, columns = c_int64.from_address(address + SIZES + 8).value, c_int64.from_address(address + SIZES).value
         if rows < LEAST or columns < LEAST:
             return False
-        result = Tensor.from_address(address)
-        if operation == self._unary:
-            return bool(result.op_params[0] == self._gelu and _packed(_source(result, 0)) and _packed(result))
-        one, other = _source(result, 0), _source(result, 1)
+        one, other = _factors(Tensor.from_address(address))
         return _readable(other) and (_readable(one) or _vocabulary(one))
 
     def compute(self, result: Tensor) -> None:
         """Matrices `(…, m, k)` and `(…, n, k)` have the product `(…, n, m)`: ggml's rows are numpy's last axis."""
-        if result.op == self._unary:
-            _gelu(self._matrices(_source(result, 0), 0), self._matrices(result, 0))
-        elif result.op == self._product:
-            one, other = _source(result, 0), self._matrices(_source(result, 1), 1)
-            product = self._matrices(result, 0)
-            if _vocabulary(one):
-                self._last_row(one, other[0, 0, -1], product[0, 0, -1])
-            else:
-                np.matmul(other, self._matrices(one, 0).swapaxes(-1, -2), out=product)
+        if result.op != self._product:
+            return
+        one, other = _factors(result)
+        product, others = self._matrices(result, 0), self._matrices(other, 1)
+        if _vocabulary(one):
+            self._last_row(one, others[0, 0, -1], product[0, 0, -1])
+        else:
+            np.matmul(others, self._matrices(one, 0).swapaxes(-1, -2), out=product)
 
     def _last_row(self, vocabulary: Tensor, state: Matrices, scores: Matrices) -> None:
         """The scores of all tokens after the last of many: whisper.cpp has those after the others computed as well, and
         never looks at them. They stay what they were.
         """
         at_once = MOST // vocabulary.ne[0]
-        numbers = traits(vocabulary.type)
         for first in range(0, vocabulary.ne[1], at_once):
             count = min(at_once, vocabulary.ne[1] - first)
             rows = self._converted(vocabulary, vocabulary.data + first * vocabulary.nb[1], count * vocabulary.ne[0], 0)
-            assert numbers.blck_size <= vocabulary.ne[0]
             np.matmul(rows.reshape(count, -1), state, out=scores[first : first + count])
 
     def _matrices(self, tensor: Tensor, place: int) -> Matrices:
@@ -118,20 +105,6 @@ class Kernels:
         return buffers[place][:count]
 
 
-def _gelu(numbers: Matrices, result: Matrices) -> None:
-    rows, results = (array.reshape(-1, array.shape[-1]) for array in (numbers, result))
-    for first in range(0, len(rows), GELU_ROWS):
-        x = rows[first : first + GELU_ROWS]
-        inner = x * x
-        inner *= np.float32(GELU_SCALE * GELU_CUBE)
-        inner += np.float32(GELU_SCALE)
-        inner *= x
-        np.tanh(inner, out=inner)
-        inner += 1
-        inner *= x
-        np.multiply(inner, np.float32(0.5), out=results[first : first + GELU_ROWS])
-
-
 def _readable(factor: Tensor) -> bool:
     """Whether it can be taken as it is, or is a permutation of memory without gaps, which is converted as a whole."""
     numbers, count = traits(factor.type), math.prod(factor.ne)
@@ -150,11 +123,5 @@ def _vocabulary(factor: Tensor) -> bool:
     return bool(one and packed and factor.ne[0] * factor.ne[1] > MOST and traits(factor.type).to_float)
 
 
-def _packed(tensor: Tensor) -> bool:
-    """Whether it is 32-bit floats without gaps, in the order of its axes."""
-    strides = [4 * math.prod(tensor.ne[:axis]) for axis in range(4)]
-    return bool(tensor.type == F32 and tensor.nb[:] == strides)
-
-
-def _source(result: Tensor, number: int) -> Tensor:
-    return Tensor.from_address(result.src[number])
+def _factors(result: Tensor) -> tuple[Tensor, Tensor]:
+    return Tensor.from_address(result.src[0]), Tensor.from_address(result.src[1])

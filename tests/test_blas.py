@@ -1,4 +1,4 @@
-"""Operations for whisper.cpp by numpy, against the same in plain numpy."""
+"""Matrix products for whisper.cpp by numpy's BLAS, against the same products in plain numpy."""
 
 import ctypes
 import math
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from chalicelib.transcript import Chunk, Span
 from container import accelerator, weights
 from container.accelerator import Tensor
+from container.blas import MOST, Products
 from container.ggml import q8_0
-from container.kernels import LEAST, MOST, Kernels
 from container.media import decode
 from container.recogniser import CONTEXT_PER_SECOND, SPARE_CONTEXT, Recogniser
 
@@ -58,19 +58,8 @@ class Made:
         result = self.tensor(array)
         result.op = accelerator.operation(operation)
         result.src[0], result.src[1] = ctypes.addressof(one), ctypes.addressof(other)
-        return result, self._view(array)
-
-    def unary(self, one: Tensor, operation: bytes = b"GELU") -> tuple[Tensor, Floats]:
-        """The same of an operation on one tensor."""
-        array = np.zeros(one.ne[::-1], np.float32)
-        result = self.tensor(array)
-        result.op, result.op_params[0] = accelerator.operation(b"UNARY"), accelerator.unary_operation(operation)
-        result.src[0] = ctypes.addressof(one)
-        return result, self._view(array)
-
-    def _view(self, array: Floats) -> Floats:
-        """The memory of the tensor made last, in the array's shape."""
-        return np.frombuffer(self.memory[-1], np.float32, array.size).reshape(array.shape)
+        view = np.frombuffer(self.memory[-1], np.float32, array.size).reshape(array.shape)
+        return result, view
 
 
 @pytest.fixture
@@ -87,9 +76,9 @@ def numbers(*shape: int) -> Floats:
 def test_products_are_right(made: Made, type: int, order: tuple[int, ...]) -> None:
     weights, sound = numbers(1, 3, 40, 64), numbers(1, 3, 50, 64)
     result, array = made.product(made.tensor(weights, type, order), made.tensor(sound, order=order))
-    kernels = Kernels()
-    assert kernels.takes(ctypes.addressof(result))
-    kernels.compute(result)
+    products = Products()
+    assert products.takes(ctypes.addressof(result))
+    products.compute(result)
     np.testing.assert_allclose(array, sound @ weights.swapaxes(2, 3), atol=TYPES[type][1])
 
 
@@ -97,9 +86,9 @@ def test_both_factors_may_be_converted(made: Made) -> None:
     """As in the first layers, where sound and weights have 16 bits."""
     sound, weights = numbers(1, 1, 90, 96), numbers(1, 1, 32, 96)
     result, array = made.product(made.tensor(sound, F16), made.tensor(weights, F16))
-    kernels = Kernels()
-    assert kernels.takes(ctypes.addressof(result))
-    kernels.compute(result)
+    products = Products()
+    assert products.takes(ctypes.addressof(result))
+    products.compute(result)
     np.testing.assert_allclose(array, weights @ sound.swapaxes(2, 3), atol=0.1)
 
 
@@ -107,47 +96,33 @@ def test_both_factors_may_be_converted(made: Made) -> None:
 def test_of_the_vocabulary_the_last_row_is_computed(made: Made, type: int) -> None:
     vocabulary, states = numbers(1, 1, MOST // 96 + 1000, 96), numbers(1, 1, 40, 96)
     result, array = made.product(made.tensor(vocabulary, type), made.tensor(states))
-    kernels = Kernels()
-    assert kernels.takes(ctypes.addressof(result))
-    kernels.compute(result)
+    products = Products()
+    assert products.takes(ctypes.addressof(result))
+    products.compute(result)
     np.testing.assert_allclose(array[0, 0, -1], vocabulary[0, 0] @ states[0, 0, -1], atol=2 * TYPES[type][1])
     assert not array[0, 0, :-1].any()
 
 
-def test_gelu(made: Made) -> None:
-    x = 3 * numbers(1, 1, 70, 64)
-    result, array = made.unary(made.tensor(x))
-    kernels = Kernels()
-    assert kernels.takes(ctypes.addressof(result))
-    kernels.compute(result)
-    exact = [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x.ravel().tolist()]
-    np.testing.assert_allclose(array.ravel(), exact, atol=1e-3)
-
-
 def test_what_ggml_does_better_is_left_to_it(made: Made) -> None:
-    kernels, small = Kernels(), numbers(1, 1, 1, 64)
+    products, small = Products(), numbers(1, 1, 1, 64)
     few, _ = made.product(made.tensor(numbers(1, 1, 40, 64)), made.tensor(small))
     layers, _ = made.product(made.tensor(numbers(2, 1, MOST // 128 + 1, 64), F16), made.tensor(numbers(2, 1, 40, 64)))
     other, _ = made.product(made.tensor(numbers(1, 1, 40, 64)), made.tensor(numbers(1, 1, 40, 64)), b"OUT_PROD")
     torn = made.tensor(numbers(1, 1, 80, 64), F16)
     torn.ne[1], torn.nb[1] = 40, 2 * torn.nb[1]
     gaps, _ = made.product(torn, made.tensor(numbers(1, 1, 40, 64)))
-    short, _ = made.unary(made.tensor(numbers(1, 1, LEAST - 1, 64)))
-    silu, _ = made.unary(made.tensor(numbers(1, 1, 40, 64)), b"SILU")
-    halves, _ = made.unary(made.tensor(numbers(1, 1, 40, 64), F16))
-    results = (few, layers, other, gaps, short, silu, halves)
-    assert not any(kernels.takes(ctypes.addressof(result)) for result in results)
+    assert [products.takes(ctypes.addressof(result)) for result in (few, layers, other, gaps)] == [False] * 4
 
 
 def test_recognisers_use_it(models_dir: Path, jfk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[tuple[int, ...]] = []
-    compute = Kernels.compute
+    compute = Products.compute
 
-    def counted(this: Kernels, result: Tensor) -> None:
+    def counted(this: Products, result: Tensor) -> None:
         taken.append((result.ne[1], result.ne[0]))
         compute(this, result)
 
-    monkeypatch.setattr(Kernels, "compute", counted)
+    monkeypatch.setattr(Products, "compute", counted)
     recogniser, sound = Recogniser(weights.path("tiny.en", models_dir)), np.concatenate(list(decode(str(jfk))))
     chunk = Chunk(start=0, end=11, speech=[Span(start=0, end=11)])
     sound = sound.astype(np.float32) / np.float32(32768)
@@ -156,14 +131,14 @@ def test_recognisers_use_it(models_dir: Path, jfk: Path, monkeypatch: pytest.Mon
     attention, forward = (context, context), (context, 4 * 384)
     assert min(taken.count(attention), taken.count(forward)) >= 4, "in each of its four layers"
 
-    def fail(_this: Kernels, _result: Tensor) -> None:
+    def fail(_this: Products, _result: Tensor) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Kernels, "compute", fail)
+    monkeypatch.setattr(Products, "compute", fail)
     with pytest.raises(RuntimeError, match="failed with code"):
         recogniser.transcribe(sound, chunk)
 
 
 def test_another_ggml_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerator, "VERSION", b"0.0.0")
-    assert not accelerator.register(b"none", Kernels())
+    assert not accelerator.register(b"none", Products())
