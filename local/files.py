@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def disk_full() -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFull from None
         raise
+
+
+def start_writing(descriptor: int, offset: int, size: int) -> None:
+    """Has the system put these bytes of a file on the disk by and by, so that little is left when they are synced.
+
+    Linux does so for bytes that are said to be needed no more in memory.
+    """
+    if sys.platform == "linux":
+        os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
 
 
 def sync_folder(folder: Path) -> None:

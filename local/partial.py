@@ -29,7 +29,7 @@ from zlib_ng import zlib_ng
 
 from chalicelib.parts import Span
 from chalicelib.ports import ObjectExists, Part, PartsDiffer, UploadMissing
-from local.files import disk_full, sync_folder
+from local.files import disk_full, start_writing, sync_folder
 
 LOG = ".log"
 FORGOTTEN_SECONDS = 7 * 24 * 3600
@@ -212,6 +212,7 @@ class PartDraft:
                 written = os.pwritev(self._file.fileno(), left, self._span.offset + self._written)
                 self._written += written
                 left = [b"".join(left)[written:]] if written < size else []
+            start_writing(self._file.fileno(), self._span.offset, self._written)
 
     def publish(self) -> None:
         """Raises ChecksumDiffers, DiskFull, PartReplaced and UploadMissing."""
