@@ -6,6 +6,9 @@ DATA ?= ./data
 MODEL ?= tiny.en
 MEDIA ?=
 
+# Where it is set, each process compiles all sources anew as it starts, and tests start a thousand.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 MODELS_DIR := .cache/models
 RUNTIME := .venv/.runtime

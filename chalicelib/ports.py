@@ -198,11 +198,11 @@ class Records(Counters, Protocol):
         What has just been moved to one of some states may be missing for a moment; what is given is in one of them.
         """
 
-    def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
+    def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> bool:
         """Moves a file from the state it has in `file` to another and sets fields of it (named as in `MediaFile`).
 
-        The job's counts and sums follow in the same transaction. The job as it then is, or `None`, with nothing
-        changed, if the file's recorded state is no longer that of `file`.
+        The job's counts and sums follow in the same transaction. False, with nothing changed, if the file's recorded
+        state is no longer that of `file`.
         """
 
     def move_files(self, files: Sequence[MediaFile], to: FileState, changes: Mapping[str, Any] = {}) -> None:

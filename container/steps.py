@@ -107,8 +107,8 @@ class Steps:
                 "audio_seconds": audio.duration,
                 "speech_seconds": audio.speech_seconds,
             }
-            moved = self.records.move_file(file, FileState.TRANSCRIBING, found)
-            limits.spend(self.records, moved, self.clock(), audio_seconds=audio.duration)
+            if self.records.move_file(file, FileState.TRANSCRIBING, found):
+                limits.spend(self.records, job, self.clock(), audio_seconds=audio.duration)
 
     @unless_unwanted(list[Batch])
     def batch(self, job_id: str) -> list[Batch]:

@@ -222,11 +222,11 @@ class SQLiteRecords:
         ]
         return sorted(found, key=lambda file: file.n)[:limit]
 
-    def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
+    def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> bool:
         with self._database.transaction() as database:
             recorded = self.file(file.job, file.n)
             if recorded is None or recorded.state != file.state:
-                return None
+                return False
             moved = _changed(recorded, {**changes, "state": to})
             return self._write_files(database, [(recorded, moved)])
 
@@ -338,14 +338,14 @@ class SQLiteRecords:
         with self._database.transaction() as database:
             database.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
 
-    def _write_files(self, database: sqlite3.Connection, changed: list[tuple[MediaFile, MediaFile]]) -> Job | None:
+    def _write_files(self, database: sqlite3.Connection, changed: list[tuple[MediaFile, MediaFile]]) -> bool:
         """Writes files of one job, each before and after, and takes the changes over into the job's counts and sums.
 
-        `None`, with nothing written, if there is no such job.
+        False, with nothing written, if there is no such job.
         """
         job = self.job(changed[0][0].job) if changed else None
         if job is None:
-            return None
+            return False
         rows = ((after.model_dump_json(), after.job, after.n) for _, after in changed)
         database.executemany("UPDATE files SET document = ? WHERE job = ? AND n = ?", rows)
         counts = Counter(job.counts)
@@ -355,7 +355,8 @@ class SQLiteRecords:
             name: getattr(job, name) + sum(getattr(after, name) - getattr(before, name) for before, after in changed)
             for name in SUMS
         }
-        return _write_job(database, _changed(job, {"counts": dict(counts), **sums}))
+        _write_job(database, _changed(job, {"counts": dict(counts), **sums}))
+        return True
 
     def _deletion(self, job: str) -> Deletion | None:
         row = (

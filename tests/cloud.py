@@ -7,7 +7,6 @@ the exception is the error's name.
 
 import functools
 import json
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,6 @@ from moto.cloudformation.models import CloudFormationBackend
 from moto.core.config import default_user_config
 from moto.dynamodb.models.dynamo_type import DDBType, DynamoType
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
-from moto.server import ThreadedMotoServer
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.item_reader.eval import resource_eval_s3 as reader
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.result_writer.resource_eval import (
     resource_eval_s3 as writer,
@@ -32,7 +30,7 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
-from tests import aws
+from tests import aws, emulator
 
 Handler = Callable[[Any], Any]
 parse = AmazonStateLanguageParser.parse
@@ -58,11 +56,13 @@ class Cloud:
 @contextmanager
 def emulated() -> Iterator[Cloud]:
     """An account that listens on HTTP, until the context ends."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    with emulator.serving() as url:
+        yield from _emulated(url)
+
+
+def _emulated(url: str) -> Iterator[Cloud]:
     access = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": aws.REGION,
@@ -70,11 +70,8 @@ def emulated() -> Iterator[Cloud]:
     names = {"MEDIA_BUCKET": aws.MEDIA, "TRANSCRIPTS_BUCKET": aws.TRANSCRIPTS, "TABLE": aws.TABLE}
     cloud = Cloud({**access, **names})
     with ExitStack() as stack:
-        stack.callback(server.stop)
         # The workflow's interpreter finds the other services by this variable.
-        stack.enter_context(patch.dict("os.environ", {**access, "MOTO_PORT": str(port)}))
-        # Thousands of lines that say 200.
-        stack.enter_context(patch.object(logging.getLogger("werkzeug"), "level", logging.WARNING))
+        stack.enter_context(patch.dict("os.environ", {**access, "MOTO_PORT": url.rpartition(":")[2]}))
         stack.enter_context(patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}))
         stack.enter_context(patch.object(DynamoType, "__add__", _add))
         stack.enter_context(patch.object(LambdaFunction, "invoke", _invoke(cloud.handlers)))

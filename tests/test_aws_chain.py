@@ -88,6 +88,13 @@ class Site:
             time.sleep(max(0.2, 10 * (time.monotonic() - began)))
         raise TimeoutError(f"{self.client.job(job.id)}")
 
+    def await_step(self, job: Job) -> None:
+        """Until its first step is at work: the emulator fails an execution that is stopped just before."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.steps(job):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
     def text(self, job: Job, n: int, folder: Path) -> str:
         self.client.download(job.id, n, "txt", folder / "transcript.txt")
         return (folder / "transcript.txt").read_text()
@@ -465,6 +472,7 @@ def test_a_drop_in_folder_is_transcribed(site: Site, jfk: Path, tmp_path: Path) 
 
 def test_an_execution_that_is_stopped_fails_its_job(site: Site, jfk_video: Path) -> None:
     job = site.send({"a.mp4": jfk_video})
+    site.await_step(job)
     (execution,) = site.executions(job)
     boto3.client("stepfunctions").stop_execution(executionArn=execution["executionArn"])
     job = site.finished(job)
@@ -476,6 +484,7 @@ def test_an_execution_that_is_stopped_fails_its_job(site: Site, jfk_video: Path)
 
 def test_a_job_is_cancelled_then_retried_then_deleted(site: Site, jfk_video: Path) -> None:
     job = site.send({"week 1/a.mp4": jfk_video})
+    site.await_step(job)
     headers = {"Authorization": f"Bearer {site.token}"}
     with httpx.Client(base_url=site.url, headers=headers, timeout=60) as http:
         assert http.post(f"/jobs/{job.id}/cancel").raise_for_status().json()["files_by_state"] == {"cancelled": 1}

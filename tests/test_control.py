@@ -30,7 +30,7 @@ def move(served: Served, job: str, n: int, to: FileState, code: str | None = Non
     file = served.site.records.file(job, n)
     assert file is not None
     error = {"error": FileError(code=code, message="It failed.")} if code else {}
-    assert served.site.records.move_file(file, to, {**error, **changes}) is not None
+    assert served.site.records.move_file(file, to, {**error, **changes})
 
 
 def end(served: Served, job: str) -> None:

@@ -136,9 +136,9 @@ def test_a_moved_file_changes_the_job(records: Records) -> None:
     job = add(records, count=3)
     file = media_files(job.id, 3)[1]
     found = {"audio_seconds": 60.5, "speech_seconds": 40.25, "language": "en", "warnings": ["no title"]}
-    moved = records.move_file(file, FileState.TRANSCRIBING, found)
+    assert records.move_file(file, FileState.TRANSCRIBING, found)
+    moved = records.job(job.id)
     assert moved is not None
-    assert moved == records.job(job.id)
     assert (moved.count(FileState.AWAITING_UPLOAD), moved.count(FileState.TRANSCRIBING), moved.files) == (2, 1, 3)
     assert (moved.audio_seconds, moved.speech_seconds, moved.speech_seconds_done) == (60.5, 40.25, 0)
     expected = file.model_copy(update={**found, "state": FileState.TRANSCRIBING})
@@ -154,7 +154,8 @@ def test_a_moved_file_changes_the_job(records: Records) -> None:
 
     # The file as it was before the progress: its state decides, the recorded sums are what changes.
     error = FileError(code="unreadable", message="It is not audio.")
-    failed = records.move_file(expected, FileState.FAILED, {"error": error, "speech_seconds_done": 40.25})
+    assert records.move_file(expected, FileState.FAILED, {"error": error, "speech_seconds_done": 40.25})
+    failed = records.job(job.id)
     assert failed is not None
     assert failed.speech_seconds_done == 40.25
     assert failed.counts[FileState.FAILED] == 1
@@ -167,12 +168,13 @@ def test_a_moved_file_changes_the_job(records: Records) -> None:
 def test_a_file_no_longer_in_its_state_stays(records: Records) -> None:
     job = add(records, count=2)
     file = media_files(job.id, 2)[0]
-    once = records.move_file(file, FileState.UPLOADED)
-    assert records.move_file(file, FileState.FAILED, {"language": "de"}) is None
+    assert records.move_file(file, FileState.UPLOADED)
+    once = records.job(job.id)
+    assert not records.move_file(file, FileState.FAILED, {"language": "de"})
     assert records.job(job.id) == once
     assert records.file(job.id, 0) == file.model_copy(update={"state": FileState.UPLOADED})
     missing = file.model_copy(update={"n": 7})
-    assert records.move_file(missing, FileState.UPLOADED) is None
+    assert not records.move_file(missing, FileState.UPLOADED)
 
 
 def test_an_upload_is_recorded_unless_another_was(records: Records) -> None:
@@ -311,7 +313,7 @@ def test_a_hidden_job_is_gone_and_its_id_is_taken(records: Records) -> None:
     assert [found.id for found in records.jobs("ann", 10)] == [other.id]
     assert records.change_job(job.id, list(JobState), {"state": JobState.QUEUED}) is None
     file = media_files(job.id, 3)[0]
-    assert records.move_file(file, FileState.UPLOADED) is None
+    assert not records.move_file(file, FileState.UPLOADED)
     records.move_files([file], FileState.UPLOADED)
     records.add_speech_done(job.id, 0, 1.5)
     assert records.job(job.id) is None

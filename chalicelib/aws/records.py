@@ -194,17 +194,13 @@ class DynamoRecords:
         found = self._query("pk = :pk AND sk BETWEEN :first AND :last", values, limit)
         return [MediaFile.model_validate(item) for item in found]
 
-    def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> Job | None:
+    def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> bool:
         key = _file_key(file.job, file.n)
         changes = {**changed(MediaFile, {**changes, "state": to}), "place": _place(to, file.n)}
-        # The job's sums follow from the file's, which therefore are read before and must be the same still.
+        # The job's sums follow from the file's, which therefore must be what they are believed to be.
         summed = [name for name in SUMS if name in changes]
-        recorded: Item | None = {"state": str(file.state)}
-        while True:
-            if summed:
-                recorded = self._item(key)
-            if recorded is None or recorded["state"] != file.state:
-                return None
+        recorded: Item | None = document(file)
+        while recorded is not None and recorded["state"] == file.state:
             basis = {name: recorded[name] for name in ("state", *summed)}
             condition = " AND ".join(f"#{name} = :was_{name}" for name in basis)
             moved = setting(changes).request(condition, {f":was_{name}": value for name, value in basis.items()})
@@ -214,9 +210,11 @@ class DynamoRecords:
                 {"Update": {**self._at(_job_key(file.job)), **counted}},
             ]
             if self._insist(self.client.transact_write_items, TransactItems=updates) is not None:
-                return self.job(file.job)
+                return True
             if not summed or self.job(file.job) is None:
-                return None
+                return False
+            recorded = self._item(key)
+        return False
 
     def move_files(self, files: Sequence[MediaFile], to: FileState, changes: Mapping[str, Any] = {}) -> None:
         for start in range(0, len(files), TRANSACTION_ITEMS - 1):
