@@ -81,6 +81,12 @@ def figure(request: pytest.FixtureRequest) -> Figure:
     return lambda text: request.node.user_properties.append(("measured", text))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Few files have tests that run alone, and importing the others takes as long as some of these."""
+    alone = config.option.markexpr == "alone" and collection_path.suffix == ".py"
+    return True if alone and "pytest.mark.alone" not in collection_path.read_text() else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))

@@ -75,7 +75,7 @@ def test_ctrl_c_in_the_middle_ends_soon_and_loses_nothing(
     tmp_path: Path, models_dir: Path, jfk: Path, state: str
 ) -> None:
     """The signal goes to the whole process group, as a terminal sends it."""
-    minutes = 30 if state == "preparing" else 3
+    minutes = 10 if state == "preparing" else 3
     ffmpeg("-stream_loop", "-1", "-i", jfk, "-t", str(60 * minutes), "-c", "copy", tmp_path / "long.wav")
     service = Live(tmp_path / "data", models_dir)
     service.start(start_new_session=True)
