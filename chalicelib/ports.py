@@ -202,7 +202,7 @@ class Records(Counters, Protocol):
         """Moves a file from the state it has in `file` to another and sets fields of it (named as in `MediaFile`).
 
         The job's counts and sums follow in the same transaction. False, with nothing changed, if the file's recorded
-        state is no longer that of `file`.
+        state is no longer that of `file`, or the job is gone.
         """
 
     def move_files(self, files: Sequence[MediaFile], to: FileState, changes: Mapping[str, Any] = {}) -> None:

@@ -25,6 +25,9 @@ LEAST = 32
 MOST = 1 << 23
 """Numbers in a matrix that are converted at once (32 MB). Only vocabularies have more."""
 
+VOCABULARY = 50_000
+"""Rows from which on a matrix has one for each token: Whisper's have 51,864 to 51,866, and no other has 6,000."""
+
 SIZES, OPERATION = Tensor.ne.offset, Tensor.op.offset
 
 Matrices = NDArray[np.float32]
@@ -62,7 +65,7 @@ class Products:
         if rows < LEAST or columns < LEAST:
             return False
         one, other = _factors(Tensor.from_address(address))
-        return _readable(other) and (_readable(one) or _vocabulary(one))
+        return _readable(one) and _readable(other) and (_bounded(one) or _vocabulary(one)) and _bounded(other)
 
     def compute(self, result: Tensor) -> None:
         """Matrices `(…, m, k)` and `(…, n, k)` have the product `(…, n, m)`: ggml's rows are numpy's last axis."""
@@ -112,15 +115,16 @@ def _readable(factor: Tensor) -> bool:
         return bool(factor.nb[0] == numbers.type_size)
     size = count // numbers.blck_size * numbers.type_size
     packed = max(map(int.__mul__, factor.ne[1:], factor.nb[1:])) == size and factor.nb[0] == numbers.type_size
-    return packed and count <= MOST and bool(numbers.to_float)
+    return packed and bool(numbers.to_float)
+
+
+def _bounded(factor: Tensor) -> bool:
+    return bool(factor.type == F32 or math.prod(factor.ne) <= MOST)
 
 
 def _vocabulary(factor: Tensor) -> bool:
-    """Whether it has a row for each token there is."""
-    size = factor.ne[0] // traits(factor.type).blck_size * traits(factor.type).type_size
-    packed = factor.nb[0] == traits(factor.type).type_size and factor.nb[1] == size
-    one = factor.ne[2] == factor.ne[3] == 1
-    return bool(one and packed and factor.ne[0] * factor.ne[1] > MOST and traits(factor.type).to_float)
+    """Whether it has a row for each token, and is to be converted."""
+    return bool(factor.type != F32 and factor.ne[1] >= VOCABULARY and factor.ne[2] == factor.ne[3] == 1)
 
 
 def _factors(result: Tensor) -> tuple[Tensor, Tensor]:

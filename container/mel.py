@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 WINDOW, HOP = 400, 160
 """Samples of a frame, and from frame to frame: 25 and 10 ms."""
 
-FRAMES_PER_SECOND = 100
+FREQUENCIES = WINDOW // 2 + 1
 
 FAINTEST = 1e-10
 """Power below which all is silence."""
@@ -20,7 +20,7 @@ Matrix = NDArray[np.float32]
 
 
 def spectrum(audio: NDArray[np.float32], filters: Matrix, frames: int) -> Matrix:
-    """[mels, frames] of `audio`, 16 kHz, at least half a window, with silence after it or cut off at `frames`.
+    """[mels, frames] of `audio`, 16 kHz, more than half a window, with silence after it or cut off at `frames`.
 
     `filters` is [mels, frequencies], as models come with them. The first frame has its middle at the first sample,
     before which the sound is mirrored. The loudest frame of all, if cut off or not, sets what counts as faint.
@@ -34,4 +34,4 @@ def spectrum(audio: NDArray[np.float32], filters: Matrix, frames: int) -> Matrix
     mels = np.full((len(filters), max(frames, heard)), np.log10(FAINTEST), np.float32)
     np.log10(np.maximum(power, np.float32(FAINTEST)), out=mels[:, :heard])
     np.maximum(mels, mels.max() - np.float32(RANGE), out=mels)
-    return np.ascontiguousarray((mels[:, :frames] + np.float32(4)) / np.float32(4))
+    return (mels[:, :frames] + np.float32(4)) / np.float32(4)

@@ -60,6 +60,9 @@ LEAD = 0.2
 
 Samples = NDArray[np.float32]
 
+NO_SAMPLES: Samples = np.empty(0, np.float32)
+"""With these, whisper.cpp hears the spectrum that it has."""
+
 
 class Recogniser:
     """One model in memory. Not for several threads at once: a context decodes one audio at a time."""
@@ -136,23 +139,24 @@ class Recogniser:
         """Undo the short `audio_ctx` of the last call, which sticks: set the full one, and stop before encoding."""
         params = self._params(WINDOW, "en", False, "", ALL)
         params.set_encoder_begin_callback(lambda _: False)
-        whisper.whisper_full(self._context, params, np.zeros(RATE, np.float32), RATE)
+        whisper.whisper_full(self._context, params, NO_SAMPLES, 0)
 
     def _listen(self, audio: Samples, context: int) -> None:
-        """Gives whisper.cpp what so many encoder positions hear of the audio, which silence follows."""
-        heard = mel.spectrum(audio, self._filters, POSITION_FRAMES * context)
-        if whisper.whisper_set_mel(self._context, heard, heard.shape[1], heard.shape[0]):
-            raise RuntimeError("the model has other mel filters than its head says")
+        """Gives whisper.cpp the audio, and silence after it: should it hear a second window, that has so many positions
+        as well.
+        """
+        padding = max(0, int(SHORTEST_AUDIO * RATE) - len(audio))
+        heard = mel.spectrum(np.pad(audio, (0, padding)), self._filters, 2 * POSITION_FRAMES * context)
+        whisper.whisper_set_mel(self._context, heard, heard.shape[1], heard.shape[0])
 
     def _hear(
         self, audio: Samples, language: str, translate: bool, prompt: str, guards: Collection[Guard]
     ) -> list[Token]:
         """The tokens of one pass over the audio; times are seconds from its start."""
-        padding = max(0, int(SHORTEST_AUDIO * RATE) - len(audio))
-        samples = np.pad(audio, (0, padding))
-        params = self._params(len(samples) / RATE, language, translate, prompt, guards)
-        self._listen(samples, params.audio_ctx)
-        code = whisper.whisper_full(self._context, params, np.empty(0, np.float32), 0)
+        seconds = max(SHORTEST_AUDIO, len(audio) / RATE)
+        params = self._params(seconds, language, translate, prompt, guards)
+        self._listen(audio, params.audio_ctx)
+        code = whisper.whisper_full(self._context, params, NO_SAMPLES, 0)
         if code:
             raise RuntimeError(f"whisper_full failed with code {code}")
         data = [
@@ -216,7 +220,10 @@ def _head(model_path: Path) -> tuple[ggml.Hyperparameters, NDArray[np.float32]]:
     try:
         with model_path.open("rb") as file:
             reader = Reader(file, model_path.name)
-            return ggml.read_hyperparameters(reader), ggml.read_filters(reader)
+            model, filters = ggml.read_hyperparameters(reader), ggml.read_filters(reader)
+            if filters.shape != (model.mels, mel.FREQUENCIES):
+                raise reader.error("its mel filters have the wrong size")
+            return model, filters
     except FileNotFoundError:
         raise ModelError(f"The model {model_path.name} is not installed.") from None
     except MalformedFile as damage:

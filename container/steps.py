@@ -244,7 +244,7 @@ class Steps:
 
     def _chunks(self, job_id: str, n: int) -> list[BatchChunk]:
         return [
-            BatchChunk(file=n, index=index, seconds=chunk.end - chunk.start)
+            BatchChunk(file=n, index=index, seconds=round(chunk.end - chunk.start, 3))
             for index, chunk in enumerate(stored(self.objects, job_id, n).chunks)
         ]
 

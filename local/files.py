@@ -26,9 +26,9 @@ def disk_full() -> Iterator[None]:
 
 
 def start_writing(descriptor: int, offset: int, size: int) -> None:
-    """Has the system put these bytes of a file on the disk by and by, so that little is left when they are synced.
+    """Has the system put these bytes of a file on the disk from now on, so that little is left when they are synced.
 
-    Linux does so for bytes that are said to be needed no more in memory.
+    Linux does so for bytes that are said to be needed no more; those that are on the disk by then leave its memory.
     """
     if sys.platform == "linux":
         os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)

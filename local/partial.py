@@ -205,6 +205,7 @@ class PartDraft:
     def write(self, *pieces: bytes) -> None:
         """Appends. Raises DiskFull and PartReplaced."""
         with self._turn(), disk_full():
+            begin = self._written
             for piece in pieces:
                 self._checksum = zlib_ng.crc32(piece, self._checksum)
             left: Sequence[bytes] = pieces
@@ -212,7 +213,7 @@ class PartDraft:
                 written = os.pwritev(self._file.fileno(), left, self._span.offset + self._written)
                 self._written += written
                 left = [b"".join(left)[written:]] if written < size else []
-            start_writing(self._file.fileno(), self._span.offset, self._written)
+            start_writing(self._file.fileno(), self._span.offset + begin, self._written - begin)
 
     def publish(self) -> None:
         """Raises ChecksumDiffers, DiskFull, PartReplaced and UploadMissing."""

@@ -56,20 +56,16 @@ class Cloud:
 @contextmanager
 def emulated() -> Iterator[Cloud]:
     """An account that listens on HTTP, until the context ends."""
-    with emulator.serving() as url:
-        yield from _emulated(url)
-
-
-def _emulated(url: str) -> Iterator[Cloud]:
-    access = {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": aws.REGION,
-    }
-    names = {"MEDIA_BUCKET": aws.MEDIA, "TRANSCRIPTS_BUCKET": aws.TRANSCRIPTS, "TABLE": aws.TABLE}
-    cloud = Cloud({**access, **names})
     with ExitStack() as stack:
+        url = stack.enter_context(emulator.serving())
+        access = {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": aws.REGION,
+        }
+        names = {"MEDIA_BUCKET": aws.MEDIA, "TRANSCRIPTS_BUCKET": aws.TRANSCRIPTS, "TABLE": aws.TABLE}
+        cloud = Cloud({**access, **names})
         # The workflow's interpreter finds the other services by this variable.
         stack.enter_context(patch.dict("os.environ", {**access, "MOTO_PORT": url.rpartition(":")[2]}))
         stack.enter_context(patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}))

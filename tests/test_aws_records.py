@@ -280,6 +280,18 @@ def test_progress_between_reading_and_moving_is_not_lost(records: DynamoRecords)
     assert after.speech_seconds_done == 10
 
 
+def test_a_file_that_was_just_read_is_moved_at_once(records: DynamoRecords) -> None:
+    """Also after the progress of many chunks, whose sum must be the same after a float has held it."""
+    job = add(records)
+    for seconds in (14.912, 27.008, 3.04, 29.999):
+        records.add_speech_done(job.id, 0, seconds)
+    file = records.file(job.id, 0)
+    assert file is not None
+    names = asked(records)
+    assert records.move_file(file, FileState.SUCCEEDED, {"speech_seconds_done": 74.96})
+    assert names == ["TransactWriteItems"]
+
+
 def test_a_file_whose_job_is_gone_is_not_moved(records: DynamoRecords) -> None:
     job = add(records)
     records.client.delete_item(TableName=TABLE, Key={"pk": {"S": f"job#{job.id}"}, "sk": {"S": "job"}})

@@ -62,3 +62,12 @@ def test_whisper_hears_the_same_as_by_its_own(models_dir: Path, sound: NDArray[n
     assert ours == theirs
     # As near as to the same with 64 bits for each number: layers that are quantized make much of the last digits.
     assert np.abs(np.subtract(our_probabilities, their_probabilities)).mean() < 0.006
+
+
+def test_a_second_window_hears_silence(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of frames that it was not given, whisper.cpp makes a noise."""
+    given: list[NDArray[np.float32]] = []
+    monkeypatch.setattr(whisper, "whisper_set_mel", lambda _context, frames, *_: given.append(frames))
+    Recogniser(weights.path("tiny.en", models_dir))._listen(tone(440, 6), 500)
+    assert given[0].shape == (80, 2 * 2 * 500)
+    assert (given[0][:, 603:] == given[0].min()).all()

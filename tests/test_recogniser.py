@@ -165,6 +165,14 @@ class TestRecogniser:
         with pytest.raises(ModelError, match=r"The model ggml-odd\.bin is damaged\."):
             Recogniser(path)
 
+    def test_a_model_with_other_mel_filters(self, models_dir: Path, tmp_path: Path) -> None:
+        """whisper.cpp would write them beyond its memory."""
+        model = bytearray(weights.path("tiny.en", models_dir).read_bytes())
+        model[48:52] = (79).to_bytes(4, "little")
+        (tmp_path / "ggml-odd.bin").write_bytes(model)
+        with pytest.raises(ModelError, match="mel filters have the wrong size"):
+            Recogniser(tmp_path / "ggml-odd.bin")
+
 
 def tokens(*pieces: tuple[str, float]) -> list[Token]:
     return [Token(piece.encode(), 0.9, end) for piece, end in pieces]
