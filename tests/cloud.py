@@ -57,7 +57,7 @@ class Cloud:
 def emulated() -> Iterator[Cloud]:
     """An account that listens on HTTP, until the context ends."""
     with ExitStack() as stack:
-        url = stack.enter_context(emulator.serving())
+        url = stack.enter_context(emulator.running())
         access = {
             "AWS_ENDPOINT_URL": url,
             "AWS_ACCESS_KEY_ID": "testing",

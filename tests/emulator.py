@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 from uvicorn.middleware.wsgi import build_environ
 
-from local.server import Server
+from tests.serving import serving
 
 # Functions ask for something while they are asked for.
 AT_ONCE = 200
@@ -28,6 +27,7 @@ class Emulator:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await Request(scope, receive).body()
+        # uvicorn passes a message here that it never looks at.
         environ: Any = build_environ(scope, {}, io.BytesIO(body))  # type: ignore[arg-type]
         query = scope["query_string"].decode()
         environ["RAW_URI"] = scope["raw_path"].decode() + (f"?{query}" if query else "")
@@ -55,14 +55,7 @@ class Emulator:
 
 
 @contextmanager
-def serving() -> Iterator[str]:
+def running() -> Iterator[str]:
     """The URL under which the emulator listens while the context lasts."""
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="emulator") as threads:
-        server = Server(Emulator(threads), "127.0.0.1", 0)
-        thread = threading.Thread(target=server.run, name="server")
-        thread.start()
-        try:
-            yield server.url
-        finally:
-            server.should_exit = True
-            thread.join()
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="emulator") as threads, serving(Emulator(threads)) as url:
+        yield url
