@@ -7,11 +7,13 @@ structures are those of `ggml.h` and `ggml-backend-impl.h` as of VERSION, on 64-
 import ctypes
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ctypes import CFUNCTYPE, POINTER, Structure, addressof, c_bool, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from typing import Any, Protocol
 
 import _pywhispercpp
+import numpy as np
+from numpy.typing import NDArray
 
 VERSION = b"0.13.1"
 """The ggml of pywhispercpp 1.5.1. Another one is given nothing: its structures may be others."""
@@ -21,6 +23,9 @@ API_VERSION, ACCELERATOR = 2, 3
 
 SUCCESS, FAILED = 0, -1
 """Of `enum ggml_status`."""
+
+FREE = (b"NONE", b"RESHAPE", b"VIEW", b"PERMUTE", b"TRANSPOSE")
+"""Operations that cost nothing, and so go along with those beside them."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +48,9 @@ class Tensor(Structure):
     )
 
 
+OPERATION, SIZES = Tensor.op.offset, Tensor.ne.offset
+
+
 class Traits(Structure):
     """`ggml_type_traits`: of a type of numbers, which come in blocks of `blck_size` in `type_size` bytes."""
 
@@ -56,11 +64,11 @@ class Traits(Structure):
     )
 
 
-class Accelerator(Protocol):
-    """What a device does."""
+class Worker(Protocol):
+    """What does one kind of operation for a device."""
 
     def takes(self, address: int) -> bool:
-        """Whether the operation whose tensor is at an address is for this device. Asked often: it has to be quick."""
+        """Whether it does the operation whose result's tensor is at an address. Asked often: it has to be quick."""
 
     def compute(self, result: Tensor) -> None:
         """Fills in the result of an operation that it takes."""
@@ -151,16 +159,35 @@ def traits(type: int) -> Traits:
     return found
 
 
-def register(name: bytes, accelerator: Accelerator) -> bool:
-    """Give ggml a device, for all contexts made from now on. False, and nothing happens, if ggml is another version."""
+def floats(tensor: Tensor) -> NDArray[np.float32]:
+    """The numbers of a tensor of 32-bit floats where they are, by four axes, outermost first."""
+    shape, strides = tensor.ne[::-1], tensor.nb[::-1]
+    end = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) + 4
+    return np.ndarray(shape, np.float32, (ctypes.c_char * end).from_address(tensor.data), 0, strides)
+
+
+def register(name: bytes, workers: Mapping[bytes, Worker]) -> bool:
+    """Give ggml a device, for all contexts made from now on, with a worker for each operation that it does.
+
+    False, and nothing happens, if ggml is another version.
+    """
     if library().ggml_version() != VERSION:
         return False
+    hired = {operation(of): worker for of, worker in workers.items()}
+    taking: dict[int, Callable[[int], bool]] = {number: worker.takes for number, worker in hired.items()}
+    taking |= {operation(of): lambda _: True for of in FREE}
+
+    def takes(_device: int, address: int) -> bool:
+        # Some hundred times for each token.
+        asked = taking.get(c_int.from_address(address + OPERATION).value)
+        return asked is not None and asked(address)
 
     def compute(_backend: int, graph: Any) -> int:
         nodes = graph[0].nodes[: graph[0].n_nodes]
         try:
             for node in nodes:
-                accelerator.compute(node[0])
+                if node[0].op in hired:
+                    hired[node[0].op].compute(node[0])
         except Exception:
             # It would end here without a word, and the numbers would be whatever was there before.
             logger.exception("An operation failed.")
@@ -189,7 +216,7 @@ def register(name: bytes, accelerator: Accelerator) -> bool:
     device.get_props = _function(None, describe, c_void_p, POINTER(_Properties))
     device.init_backend = _function(c_void_p, lambda *_: addressof(backend), c_void_p, c_void_p)
     device.get_buffer_type = _function(c_void_p, lambda _: library().ggml_backend_cpu_buffer_type(), c_void_p)
-    device.supports_op = _function(c_bool, lambda _, tensor: accelerator.takes(tensor), c_void_p, c_void_p)
+    device.supports_op = _function(c_bool, takes, c_void_p, c_void_p)
     in_memory = library().ggml_backend_buft_is_host
     device.supports_buft = _function(c_bool, lambda _, buffers: in_memory(buffers), c_void_p, c_void_p)
     device.reg = addressof(registration)

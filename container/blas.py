@@ -1,20 +1,16 @@
 """Large matrix products by numpy's BLAS, which packages of whisper.cpp come without.
 
-Whisper's encoder is nearly all such products: with them, a recogniser needs half the time (docs/benchmarks.md).
+Whisper hears a sound, and a prompt, by such products: with them, a recogniser needs half the time (docs/benchmarks.md).
 """
 
-import ctypes
-import functools
 import math
 import threading
-from ctypes import c_int, c_int64
+from ctypes import c_int64
 
 import numpy as np
-import threadpoolctl
 from numpy.typing import NDArray
 
-from container import accelerator
-from container.accelerator import Tensor, traits
+from container.accelerator import SIZES, Tensor, floats, traits
 
 F32 = 0
 """GGML_TYPE_F32"""
@@ -28,20 +24,7 @@ MOST = 1 << 23
 VOCABULARY = 50_000
 """Rows from which on a matrix has one for each token: Whisper's have 51,864 to 51,866, and no other has 6,000."""
 
-SIZES, OPERATION = Tensor.ne.offset, Tensor.op.offset
-
 Matrices = NDArray[np.float32]
-
-
-def use(threads: int) -> None:
-    """Have all recognisers that are loaded from now on use these, with so many threads for each product."""
-    if _registered():
-        threadpoolctl.threadpool_limits(threads, "blas")
-
-
-@functools.cache
-def _registered() -> bool:
-    return accelerator.register(b"numpy", Products())
 
 
 class Products:
@@ -49,18 +32,9 @@ class Products:
 
     def __init__(self) -> None:
         self._own = threading.local()
-        self._product = accelerator.operation(b"MUL_MAT")
-        names = (b"NONE", b"RESHAPE", b"VIEW", b"PERMUTE", b"TRANSPOSE")
-        self._free = frozenset(accelerator.operation(name) for name in names)
 
     def takes(self, address: int) -> bool:
-        """What is large enough, and what costs nothing and so goes along.
-
-        Asked some hundred times for each token, so what says no is read first, and nothing else.
-        """
-        operation = c_int.from_address(address + OPERATION).value
-        if operation != self._product:
-            return operation in self._free
+        """What is large enough. Asked for each product of each token, so what says no is read first, and alone."""
         rows, columns = c_int64.from_address(address + SIZES + 8).value, c_int64.from_address(address + SIZES).value
         if rows < LEAST or columns < LEAST:
             return False
@@ -69,8 +43,6 @@ class Products:
 
     def compute(self, result: Tensor) -> None:
         """Matrices `(…, m, k)` and `(…, n, k)` have the product `(…, n, m)`: ggml's rows are numpy's last axis."""
-        if result.op != self._product:
-            return
         one, other = _factors(result)
         product, others = self._matrices(result, 0), self._matrices(other, 1)
         if _vocabulary(one):
@@ -90,10 +62,9 @@ class Products:
 
     def _matrices(self, tensor: Tensor, place: int) -> Matrices:
         """The numbers of a tensor: where they are, or converted into one of this thread's two buffers."""
-        shape, strides = tensor.ne[::-1], tensor.nb[::-1]
         if tensor.type == F32:
-            end = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) + 4
-            return np.ndarray(shape, np.float32, (ctypes.c_char * end).from_address(tensor.data), 0, strides)
+            return floats(tensor)
+        shape, strides = tensor.ne[::-1], tensor.nb[::-1]
         numbers = traits(tensor.type)
         converted = self._converted(tensor, tensor.data, math.prod(shape), place)
         rows = [stride // numbers.type_size * numbers.blck_size * 4 for stride in strides[:-1]]

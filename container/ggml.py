@@ -103,8 +103,8 @@ def quantize(source: BinaryIO, target: BinaryIO, name: str, progress: Callable[[
     if hyperparameters.format != FORMAT_F16:
         raise reader.error(f"float16 weights are needed, this has format {hyperparameters.format}")
     target.write(struct.pack("<12i", MAGIC, *astuple(hyperparameters)[:-1], FORMAT_Q8_0))
-    target.write(_filters_and_tokens(reader))
-    for done, tensor in enumerate(_tensors(reader, hyperparameters)):
+    target.write(read_filters_and_tokens(reader))
+    for done, tensor in enumerate(read_tensors(reader, hyperparameters)):
         progress(done / hyperparameters.tensors)
         if len(tensor.shape) == 2 and tensor.type == F16:
             _quantize_tensor(reader, target, tensor)
@@ -134,8 +134,8 @@ def check(source: BinaryIO, name: str) -> Hyperparameters:
     """Reads a model of any supported format from head to end without its weights; `MalformedFile` if incomplete."""
     reader = Reader(source, name)
     hyperparameters = read_hyperparameters(reader)
-    _filters_and_tokens(reader)
-    for tensor in _tensors(reader, hyperparameters):
+    read_filters_and_tokens(reader)
+    for tensor in read_tensors(reader, hyperparameters):
         source.seek(tensor.size - 1, 1)
         reader.read(1)
     return hyperparameters
@@ -157,7 +157,7 @@ def read_filters(reader: Reader) -> NDArray[np.float32]:
     return np.frombuffer(reader.read(rows * columns * 4), "<f4").reshape(rows, columns)
 
 
-def _filters_and_tokens(reader: Reader) -> bytes:
+def read_filters_and_tokens(reader: Reader) -> bytes:
     """The bytes between the hyper-parameters and the tensors."""
     filters = read_filters(reader)
     parts = [struct.pack("<2i", *filters.shape), filters.tobytes()]
@@ -169,7 +169,7 @@ def _filters_and_tokens(reader: Reader) -> bytes:
     return b"".join(parts)
 
 
-def _tensors(reader: Reader, hyperparameters: Hyperparameters) -> Iterator[Tensor]:
+def read_tensors(reader: Reader, hyperparameters: Hyperparameters) -> Iterator[Tensor]:
     """The heads of all tensors; the caller moves over each one's data before it takes the next."""
     for _ in range(hyperparameters.tensors):
         rank = reader.integer("i", 1, 3, "the rank of a tensor")

@@ -1,14 +1,17 @@
 """Neural networks written as ONNX files (https://onnx.ai/onnx/repo-docs/IR.html), a few operators at a time."""
 
+import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-IR_VERSION, OPERATORS = 8, 13
-FLOAT, INT64 = 1, 7
-KINDS = {"float32": FLOAT, "int64": INT64}
-ATTRIBUTE_INT, ATTRIBUTE_INTS = 2, 7
+IR_VERSION = 8
+OPERATORS = {"": 17, "com.microsoft": 1}
+"""Versions of the operators by their domains: ONNX's own, and what onnxruntime adds to them."""
+FLOAT, INT8, INT64 = 1, 3, 7
+KINDS = {"float32": FLOAT, "int8": INT8, "int64": INT64}
+ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS = 1, 2, 7
 
 
 class Graph:
@@ -25,10 +28,11 @@ class Graph:
         self._constants.append(shape + _integer(2, KINDS[values.dtype.name]) + _text(8, name) + _bytes(9, data))
         return name
 
-    def add(self, operator: str, *inputs: str, **attributes: int | list[int]) -> str:
-        """The name of the operator's result."""
+    def add(self, operator: str, *inputs: str, **attributes: float | list[int]) -> str:
+        """The name of the operator's result. Its own name has its domain before it: `com.microsoft.Gelu`."""
         name = f"v{len(self._nodes)}"
-        node = b"".join(_text(1, given) for given in inputs) + _text(2, name) + _text(4, operator)
+        domain, _, operator = operator.rpartition(".")
+        node = b"".join(_text(1, given) for given in inputs) + _text(2, name) + _text(4, operator) + _text(7, domain)
         self._nodes.append(node + b"".join(_bytes(5, _attribute(*item)) for item in attributes.items()))
         return name
 
@@ -37,10 +41,13 @@ class Graph:
         graph = b"".join(_bytes(1, node) for node in self._nodes) + _text(2, "graph")
         graph += b"".join(_bytes(5, constant) for constant in self._constants)
         graph += _bytes(11, _value(*given)) + _bytes(12, _value(*result))
-        return _integer(1, IR_VERSION) + _bytes(8, _text(1, "") + _integer(2, OPERATORS)) + _bytes(7, graph)
+        operators = [_bytes(8, _text(1, domain) + _integer(2, version)) for domain, version in OPERATORS.items()]
+        return _integer(1, IR_VERSION) + b"".join(operators) + _bytes(7, graph)
 
 
-def _attribute(name: str, value: int | list[int]) -> bytes:
+def _attribute(name: str, value: float | list[int]) -> bytes:
+    if isinstance(value, float):
+        return _text(1, name) + _varint(2 << 3 | 5) + struct.pack("<f", value) + _integer(20, ATTRIBUTE_FLOAT)
     if isinstance(value, int):
         return _text(1, name) + _integer(3, value) + _integer(20, ATTRIBUTE_INT)
     return _text(1, name) + b"".join(_integer(8, one) for one in value) + _integer(20, ATTRIBUTE_INTS)
@@ -64,6 +71,7 @@ def _bytes(field: int, value: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    value &= (1 << 64) - 1
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

@@ -1,19 +1,24 @@
 """Speech to words: whisper.cpp over one chunk of audio at a time, with the model kept in memory."""
 
 import atexit
-from collections.abc import Callable, Collection
+import ctypes
+import functools
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import _pywhispercpp as whisper
 import numpy as np
+import threadpoolctl
 from numpy.typing import NDArray
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span
-from container import blas, ggml, mel
+from container import accelerator, encoder, ggml, mel
 from container.alignment import Token, complete, segments
 from container.binary import MalformedFile, Reader
+from container.blas import Products
 from container.catalogue import ModelError
 from container.guards import ALL, guarded
 from container.loudness import level, raised
@@ -60,6 +65,8 @@ LEAD = 0.2
 
 Samples = NDArray[np.float32]
 
+POSITIONS = encoder.Positions()
+
 NO_SAMPLES: Samples = np.empty(0, np.float32)
 """With these, whisper.cpp hears the spectrum that it has."""
 
@@ -72,7 +79,6 @@ class Recogniser:
         model, self._filters = _head(model_path)
         self.multilingual = model.multilingual
         self._threads = threads
-        blas.use(threads)
         params = whisper.whisper_context_default_params()
         params.use_gpu = False
         params.flash_attn = False  # excludes alignment, and is no faster on CPUs
@@ -81,7 +87,15 @@ class Recogniser:
         params.dtw_n_top = 2
         params.dtw_mem_size = (1 << 30) if model.text_state >= 1024 else (256 << 20)
         _hush()
-        self._context = whisper.whisper_init_from_file_with_params(str(model_path), params)
+        self._encoder: encoder.Encoder | None = None
+        if _accelerated() and model.audio_state <= encoder.LARGEST:
+            with _usable(model_path):
+                rest, self._encoder = encoder.parted(model_path, threads)
+            POSITIONS.use(self._encoder)
+            self._context = whisper.whisper_init_from_buffer_with_params(_capsule(rest), len(rest), params)
+        else:
+            self._context = whisper.whisper_init_from_file_with_params(str(model_path), params)
+        threadpoolctl.threadpool_limits(threads, "blas")
         self._eot = whisper.whisper_token_eot(self._context)
         self._begin = whisper.whisper_token_beg(self._context)
 
@@ -145,6 +159,7 @@ class Recogniser:
         """Gives whisper.cpp the audio, and silence after it: should it hear a second window, that has so many positions
         as well.
         """
+        POSITIONS.use(self._encoder)
         padding = max(0, int(SHORTEST_AUDIO * RATE) - len(audio))
         heard = mel.spectrum(np.pad(audio, (0, padding)), self._filters, 2 * POSITION_FRAMES * context)
         whisper.whisper_set_mel(self._context, heard, heard.shape[1], heard.shape[0])
@@ -215,15 +230,33 @@ def _after(speech: list[Span], time: float) -> list[Span]:
     return [Span(start=max(span.start, time), end=span.end) for span in speech if span.end > time]
 
 
+@functools.cache
+def _accelerated() -> bool:
+    return accelerator.register(b"numpy", {b"MUL_MAT": Products(), b"ADD": POSITIONS})
+
+
+def _capsule(data: bytes) -> object:
+    """The address of bytes, as the binding takes addresses. Good for as long as they live."""
+    make = ctypes.pythonapi.PyCapsule_New
+    make.restype, make.argtypes = ctypes.py_object, (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+    return make(data, None, None)
+
+
 def _head(model_path: Path) -> tuple[ggml.Hyperparameters, NDArray[np.float32]]:
     """The hyper-parameters and mel filters of a model."""
+    with _usable(model_path), model_path.open("rb") as file:
+        reader = Reader(file, model_path.name)
+        model, filters = ggml.read_hyperparameters(reader), ggml.read_filters(reader)
+        if filters.shape != (model.mels, mel.FREQUENCIES):
+            raise reader.error("its mel filters have the wrong size")
+        return model, filters
+
+
+@contextmanager
+def _usable(model_path: Path) -> Iterator[None]:
+    """Has errors of reading a model be ModelErrors."""
     try:
-        with model_path.open("rb") as file:
-            reader = Reader(file, model_path.name)
-            model, filters = ggml.read_hyperparameters(reader), ggml.read_filters(reader)
-            if filters.shape != (model.mels, mel.FREQUENCIES):
-                raise reader.error("its mel filters have the wrong size")
-            return model, filters
+        yield
     except FileNotFoundError:
         raise ModelError(f"The model {model_path.name} is not installed.") from None
     except MalformedFile as damage:

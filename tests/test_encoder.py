@@ -1,0 +1,125 @@
+"""The encoder's blocks by onnxruntime, against the same in plain numpy and in whisper.cpp."""
+
+import math
+import struct
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from chalicelib.transcript import Chunk, Span
+from container import encoder, ggml, recogniser, weights
+from container.accelerator import Tensor
+from container.catalogue import ModelError
+from container.media import decode
+from container.recogniser import Recogniser
+
+Floats = NDArray[np.float32]
+
+STATE, HEADS, LAYERS = 64, 2, 2
+MODEL = ggml.Hyperparameters(100, 1500, STATE, HEADS, LAYERS, 448, STATE, HEADS, 1, 80, ggml.FORMAT_F16)
+
+
+def block_weights(rng: np.random.Generator) -> dict[str, Floats]:
+    shapes: dict[str, tuple[int, ...]] = {"mlp.0.weight": (4 * STATE, STATE), "mlp.2.weight": (STATE, 4 * STATE)}
+    shapes |= {"mlp.0.bias": (4 * STATE,), "mlp.2.bias": (STATE,)}
+    for name in ("attn_ln", "mlp_ln"):
+        shapes |= {f"{name}.weight": (STATE,), f"{name}.bias": (STATE,)}
+    for name in ("query", "key", "value", "out"):
+        shapes[f"attn.{name}.weight"] = (STATE, STATE)
+        if name != "key":
+            shapes[f"attn.{name}.bias"] = (STATE,)
+    return {
+        f"{encoder.BLOCKS}{layer}.{name}": (rng.normal(size=shape) / math.sqrt(shape[-1])).astype(np.float32)
+        for layer in range(LAYERS)
+        for name, shape in shapes.items()
+    }
+
+
+def plain(x: Floats, weights: dict[str, Floats]) -> Floats:
+    """What OpenAI's ResidualAttentionBlock computes, layer by layer."""
+    erf = np.vectorize(math.erf)
+    for layer in range(LAYERS):
+        own = {name.removeprefix(f"{encoder.BLOCKS}{layer}."): array for name, array in weights.items()}
+
+        def linear(x: Floats, name: str, own: dict[str, Floats] = own) -> Floats:
+            return x @ own[f"{name}.weight"].T + own.get(f"{name}.bias", np.float32(0))
+
+        def normalised(x: Floats, name: str, own: dict[str, Floats] = own) -> Floats:
+            spread = np.sqrt(x.var(-1, keepdims=True) + encoder.EPSILON)
+            scaled = (x - x.mean(-1, keepdims=True)) / spread * own[f"{name}.weight"] + own[f"{name}.bias"]
+            return np.asarray(scaled, np.float32)
+
+        y = normalised(x, "attn_ln")
+        parts = [
+            linear(y, f"attn.{part}").reshape(len(x), HEADS, -1).swapaxes(0, 1) for part in ("query", "key", "value")
+        ]
+        scores = parts[0] @ parts[1].swapaxes(1, 2) / math.sqrt(STATE / HEADS)
+        scores = np.exp(scores - scores.max(-1, keepdims=True))
+        mixed = (scores / scores.sum(-1, keepdims=True)) @ parts[2]
+        x = x + linear(mixed.swapaxes(0, 1).reshape(len(x), STATE), "attn.out")
+        y = linear(normalised(x, "mlp_ln"), "mlp.0")
+        x = x + linear((y * (1 + erf(y / math.sqrt(2))) / 2).astype(np.float32), "mlp.2")
+    return np.asarray(x, np.float32)
+
+
+def test_blocks_are_what_they_should_be() -> None:
+    rng = np.random.default_rng(1)
+    weights, x = block_weights(rng), rng.normal(size=(700, STATE)).astype(np.float32)
+    expected = plain(x, weights)
+    found = encoder.Encoder(MODEL, weights, threads=1)(x)
+    # Each of the twelve products is wrong by a hundredth.
+    assert np.abs(found - expected).mean() < 0.03 * np.abs(expected - x).mean()
+    shorter = encoder.Encoder(MODEL, weights, threads=1)(x[:500])
+    assert np.abs(shorter - plain(x[:500], weights)).mean() < 0.03 * np.abs(expected - x).mean()
+
+
+def test_zeros_stay_zeros() -> None:
+    weights = block_weights(np.random.default_rng(2))
+    for array in weights.values():
+        array[:] = 0
+    x = np.random.default_rng(3).normal(size=(500, STATE)).astype(np.float32)
+    np.testing.assert_array_equal(encoder.Encoder(MODEL, weights, threads=1)(x), x)
+
+
+def test_a_model_is_parted(models_dir: Path) -> None:
+    path = weights.path("tiny.en", models_dir)
+    rest, blocks = encoder.parted(path, 1)
+    with path.open("rb") as file:
+        whole = ggml.check(file, path.name)
+    assert struct.unpack_from("<12i", rest) == (ggml.MAGIC, *astuple(replace(whole, audio_layers=0)))
+    assert len(rest) < path.stat().st_size - 6_000_000, "the weights are not in memory twice"
+    assert blocks(np.zeros((500, whole.audio_state), np.float32)).shape == (500, whole.audio_state)
+
+
+def test_a_model_without_one_of_its_tensors_is_damaged(models_dir: Path, tmp_path: Path) -> None:
+    whole = weights.path("tiny.en", models_dir).read_bytes()
+    name = b"encoder.blocks.2.mlp.0.weight"
+    assert whole.count(name) == 1
+    (tmp_path / "odd.bin").write_bytes(whole.replace(name, b"encoder.blocks.2.mlp.9.weight"))
+    with pytest.raises(ModelError, match=r"odd\.bin is damaged.*mlp\.0\.weight.* is missing"):
+        Recogniser(tmp_path / "odd.bin")
+
+
+def heard(model: Path, sound: Path) -> str:
+    samples = np.concatenate(list(decode(str(sound)))).astype(np.float32) / np.float32(32768)
+    chunk = Chunk(start=0, end=len(samples) / 16_000, speech=[Span(start=0, end=len(samples) / 16_000)])
+    return "".join(segment.text for segment in Recogniser(model).transcribe(samples, chunk))
+
+
+def test_whole_and_parted_models_hear_the_same(models_dir: Path, jfk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, computed = weights.path("tiny.en", models_dir), []
+    compute = encoder.Positions.compute
+
+    def counted(this: encoder.Positions, result: Tensor) -> None:
+        computed.append(result.ne[1])
+        compute(this, result)
+
+    monkeypatch.setattr(encoder.Positions, "compute", counted)
+    by_onnxruntime = heard(path, jfk)
+    assert computed == [round(11 * recogniser.CONTEXT_PER_SECOND) + recogniser.SPARE_CONTEXT]
+    monkeypatch.setattr(encoder, "LARGEST", 0)
+    assert heard(path, jfk) == by_onnxruntime
+    assert len(computed) == 1, "whisper.cpp has its own blocks"
