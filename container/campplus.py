@@ -18,6 +18,9 @@ FRAMES, MELS, SIZE = 150, 80, 192
 BLOCKS = ((12, 1), (24, 2), (16, 2))
 """Layers of each dense block and their dilation."""
 
+OPERATORS = 13
+"""Version of ONNX's operators. Another one is another file, with another checksum."""
+
 SMALLEST = 1e-5
 STEPS = FRAMES // 2
 Weights = dict[str, NDArray[Any]]
@@ -34,7 +37,7 @@ def onnx(weights: Weights) -> bytes:
 class _Network:
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
-        self._graph = Graph()
+        self._graph = Graph(OPERATORS)
 
     def build(self) -> bytes:
         add = self._graph.add

@@ -21,6 +21,9 @@ from container.accelerator import SIZES, Tensor, floats, traits
 from container.binary import Reader
 from container.onnx import Graph
 
+OPERATORS = 17
+"""Version of ONNX's operators: the first with a normalisation of layers."""
+
 LARGEST = 512
 """Numbers in a state of the models that this is for, tiny and base: whole numbers were measured with them alone."""
 
@@ -114,7 +117,7 @@ def _floats(tensor: ggml.Tensor, data: bytes) -> Floats:
 
 
 def _network(model: ggml.Hyperparameters, weights: Mapping[str, Floats]) -> bytes:
-    graph = Graph()
+    graph = Graph(OPERATORS)
     x = graph.add("Unsqueeze", "positions", first := graph.constant(np.array([0], np.int64)))
     for number in range(model.audio_layers):
         block = _Block(graph, {name.removeprefix(f"{BLOCKS}{number}."): array for name, array in weights.items()})

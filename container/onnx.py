@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 IR_VERSION = 8
-OPERATORS = {"": 17, "com.microsoft": 1}
-"""Versions of the operators by their domains: ONNX's own, and what onnxruntime adds to them."""
+ADDED = 1
+"""Version of the operators that onnxruntime adds to ONNX's own."""
 FLOAT, INT8, INT64 = 1, 3, 7
 KINDS = {"float32": FLOAT, "int8": INT8, "int64": INT64}
 ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS = 1, 2, 7
@@ -17,7 +17,9 @@ ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS = 1, 2, 7
 class Graph:
     """A graph that grows by operators; what they give is known by names."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int) -> None:
+        """`version` of ONNX's operators."""
+        self._versions = {"": version}
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []
 
@@ -32,8 +34,12 @@ class Graph:
         """The name of the operator's result. Its own name has its domain before it: `com.microsoft.Gelu`."""
         name = f"v{len(self._nodes)}"
         domain, _, operator = operator.rpartition(".")
-        node = b"".join(_text(1, given) for given in inputs) + _text(2, name) + _text(4, operator) + _text(7, domain)
-        self._nodes.append(node + b"".join(_bytes(5, _attribute(*item)) for item in attributes.items()))
+        node = b"".join(_text(1, given) for given in inputs) + _text(2, name) + _text(4, operator)
+        node += b"".join(_bytes(5, _attribute(*item)) for item in attributes.items())
+        if domain:
+            node += _text(7, domain)
+            self._versions[domain] = ADDED
+        self._nodes.append(node)
         return name
 
     def model(self, given: tuple[str, list[int]], result: tuple[str, list[int]]) -> bytes:
@@ -41,7 +47,7 @@ class Graph:
         graph = b"".join(_bytes(1, node) for node in self._nodes) + _text(2, "graph")
         graph += b"".join(_bytes(5, constant) for constant in self._constants)
         graph += _bytes(11, _value(*given)) + _bytes(12, _value(*result))
-        operators = [_bytes(8, _text(1, domain) + _integer(2, version)) for domain, version in OPERATORS.items()]
+        operators = [_bytes(8, _text(1, domain) + _integer(2, version)) for domain, version in self._versions.items()]
         return _integer(1, IR_VERSION) + b"".join(operators) + _bytes(7, graph)
 
 

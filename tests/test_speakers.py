@@ -110,7 +110,7 @@ def test_mel_bands_tell_the_pitch() -> None:
 
 
 def test_a_graph_is_computed_as_written(tmp_path: Path) -> None:
-    graph = Graph()
+    graph = Graph(13)
     kernel = graph.constant(np.array([[[1.0, -1.0]]], np.float32))
     result = graph.add("Relu", graph.add("Conv", "x", kernel, kernel_shape=[2], pads=[0, 1]))
     (tmp_path / "graph.onnx").write_bytes(graph.model(("x", [1, 4]), (result, [1, 4])))
