@@ -7,7 +7,8 @@ the last normalisation, where it has just added the positions, the sum becomes w
 import io
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from ctypes import c_int64
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -63,20 +64,26 @@ class Encoder:
 
 
 class Positions:
-    """Adds the encoder's positions, and puts the result through the blocks of the encoder that the thread has now."""
+    """Adds the positions to what is heard, and puts the sum through the blocks of the encoder that the thread has."""
 
     def __init__(self) -> None:
         self._own = threading.local()
 
-    def use(self, encoder: Encoder | None) -> None:
-        """For what this thread computes from now on. `None` is for models that have their blocks."""
+    @contextmanager
+    def leading_to(self, encoder: Encoder | None) -> Iterator[None]:
+        """For what this thread computes meanwhile. `None` is for models that have their blocks."""
         self._own.encoder = encoder
+        try:
+            yield
+        finally:
+            self._own.encoder = None
 
     def takes(self, address: int) -> bool:
         if c_int64.from_address(address + SIZES + 8).value <= LONGEST_TEXT or self._encoder is None:
             return False
         result = Tensor.from_address(address)
-        return all(Tensor.from_address(result.src[place]).ne[1] == result.ne[1] for place in (0, 1))
+        # Biases, of which others are sums, have a single row or column.
+        return all(Tensor.from_address(result.src[place]).ne[:2] == result.ne[:2] for place in (0, 1))
 
     def compute(self, result: Tensor) -> None:
         one, other = (floats(Tensor.from_address(result.src[place]))[0, 0] for place in (0, 1))

@@ -91,8 +91,8 @@ class Recogniser:
         if _accelerated() and model.audio_state <= encoder.LARGEST:
             with _usable(model_path):
                 rest, self._encoder = encoder.parted(model_path, threads)
-            POSITIONS.use(self._encoder)
-            self._context = whisper.whisper_init_from_buffer_with_params(_capsule(rest), len(rest), params)
+            with POSITIONS.leading_to(self._encoder):
+                self._context = whisper.whisper_init_from_buffer_with_params(_capsule(rest), len(rest), params)
         else:
             self._context = whisper.whisper_init_from_file_with_params(str(model_path), params)
         threadpoolctl.threadpool_limits(threads, "blas")
@@ -144,7 +144,8 @@ class Recogniser:
         audio = audio[: int(WINDOW * RATE)]
         self._listen(raised(audio, level(audio)), FULL_CONTEXT)
         probabilities = np.zeros(whisper.whisper_lang_max_id() + 1, np.float32)
-        best = whisper.whisper_lang_auto_detect(self._context, 0, self._threads, probabilities)
+        with POSITIONS.leading_to(self._encoder):
+            best = whisper.whisper_lang_auto_detect(self._context, 0, self._threads, probabilities)
         if best < 0:
             raise RuntimeError("language detection failed")
         return whisper.whisper_lang_str(best), float(probabilities[best])
@@ -159,7 +160,6 @@ class Recogniser:
         """Gives whisper.cpp the audio, and silence after it: should it hear a second window, that has so many positions
         as well.
         """
-        POSITIONS.use(self._encoder)
         padding = max(0, int(SHORTEST_AUDIO * RATE) - len(audio))
         heard = mel.spectrum(np.pad(audio, (0, padding)), self._filters, 2 * POSITION_FRAMES * context)
         whisper.whisper_set_mel(self._context, heard, heard.shape[1], heard.shape[0])
@@ -171,7 +171,8 @@ class Recogniser:
         seconds = max(SHORTEST_AUDIO, len(audio) / RATE)
         params = self._params(seconds, language, translate, prompt, guards)
         self._listen(audio, params.audio_ctx)
-        code = whisper.whisper_full(self._context, params, NO_SAMPLES, 0)
+        with POSITIONS.leading_to(self._encoder):
+            code = whisper.whisper_full(self._context, params, NO_SAMPLES, 0)
         if code:
             raise RuntimeError(f"whisper_full failed with code {code}")
         data = [

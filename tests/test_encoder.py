@@ -1,5 +1,6 @@
 """The encoder's blocks by onnxruntime, against the same in plain numpy and in whisper.cpp."""
 
+import ctypes
 import math
 import struct
 from dataclasses import astuple, replace
@@ -103,14 +104,45 @@ def test_a_model_without_one_of_its_tensors_is_damaged(models_dir: Path, tmp_pat
         Recogniser(tmp_path / "odd.bin")
 
 
+def add(*shapes: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
+    """The tensor of a sum, shapes innermost first, and those of what is added."""
+    made = [Tensor(), *(Tensor() for _ in shapes)]
+    for tensor, shape in zip(made, (shapes[0], *shapes), strict=True):
+        tensor.ne[:] = (*shape, 1, 1)
+    made[0].src[0], made[0].src[1] = (ctypes.addressof(tensor) for tensor in made[1:])
+    return made[0], made[1:]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "taken"),
+    [
+        pytest.param(((512, 1500), (512, 1500)), True, id="positions"),
+        pytest.param(((3000, 512), (1, 512)), False, id="bias-of-a-convolution"),
+        pytest.param(((512, 1500), (512, 1)), False, id="bias-of-values"),
+        pytest.param(((512, 448), (512, 448)), False, id="positions-of-text"),
+    ],
+)
+def test_the_positions_are_taken_and_nothing_else(shapes: tuple[tuple[int, int], ...], taken: bool) -> None:
+    blocks = encoder.Encoder(MODEL, block_weights(np.random.default_rng(4)), threads=1)
+    result, _added = add(*shapes)
+    positions = encoder.Positions()
+    assert not positions.takes(ctypes.addressof(result)), "a model that has its blocks"
+    with positions.leading_to(blocks):
+        assert positions.takes(ctypes.addressof(result)) == taken
+    assert not positions.takes(ctypes.addressof(result))
+
+
 def heard(model: Path, sound: Path) -> str:
     samples = np.concatenate(list(decode(str(sound)))).astype(np.float32) / np.float32(32768)
     chunk = Chunk(start=0, end=len(samples) / 16_000, speech=[Span(start=0, end=len(samples) / 16_000)])
     return "".join(segment.text for segment in Recogniser(model).transcribe(samples, chunk))
 
 
-def test_whole_and_parted_models_hear_the_same(models_dir: Path, jfk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, computed = weights.path("tiny.en", models_dir), []
+@pytest.mark.parametrize("model", ["tiny.en", "base"])
+def test_whole_and_parted_models_hear_the_same(
+    model: str, models_dir: Path, jfk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, computed = weights.install(model, models_dir, lambda *_: None), []
     compute = encoder.Positions.compute
 
     def counted(this: encoder.Positions, result: Tensor) -> None:
