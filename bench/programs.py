@@ -107,7 +107,8 @@ def our_version() -> str:
     """A digest of the sources that make the words."""
     root = Path(__file__).parent.parent
     texts = (root / "chalicelib" / name for name in ("transcript.py", "wording.py"))
-    sources = sorted([*(root / "container").glob("*.py"), *texts, root / "bench" / "ours.py"])
+    own = (root / "bench" / "ours.py", root / "local" / "worker.py")
+    sources = sorted([*(root / "container").glob("*.py"), *texts, *own])
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
     return f"{digest}, pywhispercpp {version('pywhispercpp')}, onnxruntime {version('onnxruntime')}"
 

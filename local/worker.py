@@ -27,7 +27,7 @@ from local.search import SQLiteIndex
 logger = logging.getLogger(__name__)
 
 # Small enough that jobs take turns, large enough that most chunks are heard after the one before them.
-BATCH_SECONDS = 120
+BATCH_SECONDS = 300
 # Steps on the processor's niceness scale: whoever asks the service is answered before recognition goes on.
 NICENESS = 10
 # A disk that is full or fails, and too little memory, processes or open files for the moment.

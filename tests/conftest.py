@@ -1,5 +1,6 @@
 """What all tests share: models and samples in `.cache`, and a place to report measured figures."""
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,6 +91,20 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays, and half of what moto does was looking through it for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage() -> Iterator[None]:
+    """Of each module, taken away when it is done."""
+    yield
+    gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
