@@ -22,7 +22,6 @@ from bench.heard import Heard
 from bench.scoring import errors, normaliser
 from chalicelib.transcript import BatchChunk, Chunk, Segment, Span
 from container import catalogue, media
-from container.context import prompt
 from container.cutting import cut, speech_spans
 from container.lanes import Lanes
 from container.stitching import stitch
@@ -106,11 +105,7 @@ def hear(samples: NDArray[np.int16], chunks: Sequence[Chunk], lanes: Lanes, mode
 
     def recognise(share: Iterable[BatchChunk]) -> list[list[Segment]]:
         recogniser = lanes.recogniser(model)
-        found: list[list[Segment]] = []
-        for item in share:
-            said, chunk = prompt("", found[-1] if found else ()), chunks[item.index]
-            found.append(recogniser.transcribe(_sound(samples, chunk), chunk, prompt=said))
-        return found
+        return [recogniser.transcribe(_sound(samples, chunks[item.index]), chunks[item.index]) for item in share]
 
     row = [BatchChunk(file=0, index=index, seconds=chunk.end - chunk.start) for index, chunk in enumerate(chunks)]
     found = [segments for share in lanes.share(model, row, recognise) for segments in share]

@@ -11,8 +11,8 @@ from chalicelib.transcript import Batch, BatchChunk
 MAX_CHUNKS = 2000
 
 
-def pack(chunks: Sequence[BatchChunk], seconds: float, workers: int = 1) -> list[Batch]:
-    """Batches of at most about `seconds` of audio, as many for each of the `workers`, so that all end at the same time.
+def pack(chunks: Sequence[BatchChunk], seconds: float, at_least: int = 1) -> list[Batch]:
+    """Batches of about `seconds` of audio each, and `at_least` so many where there are so many chunks.
 
     A batch is a run of `chunks`, in their order, so the files given first are finished first. Of all ways to cut the
     row of chunks into that many runs this is one whose longest batch is shortest: never longer than the mean of the
@@ -21,8 +21,8 @@ def pack(chunks: Sequence[BatchChunk], seconds: float, workers: int = 1) -> list
     if not chunks:
         return []
     sums = [0, *accumulate(round(chunk.seconds * 1000) for chunk in chunks)]
-    wanted = max(math.ceil(sums[-1] / (seconds * 1000)), math.ceil(len(chunks) / MAX_CHUNKS), 1)
-    ends = list(cuts(sums, min(math.ceil(wanted / workers) * workers, len(chunks))))
+    wanted = max(math.ceil(sums[-1] / (seconds * 1000)), at_least, math.ceil(len(chunks) / MAX_CHUNKS))
+    ends = list(cuts(sums, min(wanted, len(chunks))))
     return [
         Batch(index=index, chunks=list(chunks[start:end]))
         for index, (start, end) in enumerate(zip([0, *ends], ends, strict=False))

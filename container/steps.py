@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,6 @@ from chalicelib.records import every_file, give_up
 from chalicelib.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript, Voice
 from chalicelib.wording import tidied
 from container import diarization
-from container.context import prompt
 from container.hearing import Hearing, model, samples, stored
 from container.media import MediaError
 from container.packing import pack
@@ -59,7 +57,8 @@ class Steps:
     """The steps over the ports of a platform.
 
     `recogniser` gives the loaded model of a name, `detector` a fresh voice activity detector, `voices` the loaded model
-    of voices. At most about `batch_seconds` of audio make a batch; there are as many batches for each of the `workers`.
+    of voices. `batch_seconds` of audio make a batch, but at least `at_least` batches are made where there is enough to
+    share out.
     """
 
     objects: Objects
@@ -69,7 +68,7 @@ class Steps:
     detector: Callable[[], SpeechDetector]
     voices: Callable[[], Voices]
     batch_seconds: float
-    workers: int
+    at_least: int
     clock: Callable[[], float] = time.time
 
     @unless_unwanted(list[int])
@@ -121,7 +120,7 @@ class Steps:
             while page := list(itertools.islice(prepared, PAGE)):
                 for found in requests.map(functools.partial(self._chunks, job_id), page):
                     chunks += found
-        batches = pack(chunks, self.batch_seconds, self.workers)
+        batches = pack(chunks, self.batch_seconds, self.at_least)
         self.objects.put(keys.batches(job_id), BATCHES.dump_json(batches))
         done = self._job(job_id).speech_seconds_done
         self.records.change_job(
@@ -137,8 +136,7 @@ class Steps:
         """
         audios: dict[int, Audio] = {}
         slowest = done = 0.0
-        for before, item in pairwise([None, *batch.chunks]):
-            assert item is not None
+        for item in batch.chunks:
             key = keys.chunk(job_id, item.file, item.index)
             if self.objects.size(key) is not None:
                 continue
@@ -154,8 +152,7 @@ class Steps:
             if job.options.diarize:
                 voices = self.voices().hear(sound, chunk)
                 self.objects.put(keys.voices(job_id, item.file, item.index), VOICES.dump_json(voices))
-            said = self._said(job_id, before, item, audio)
-            segments = self._recognise(job, audio, chunk, sound, prompt(job.options.prompt, said))
+            segments = self._recognise(job, audio, chunk, sound)
             self.objects.put(key, SEGMENTS.dump_json(segments))
             self.records.add_speech_done(job_id, item.file, item.seconds)
             slowest, done = max(slowest, time.monotonic() - started), done + item.seconds
@@ -215,23 +212,13 @@ class Steps:
     def _hearing(self) -> Hearing:
         return Hearing(self.objects, self.recogniser, self.detector, self._job)
 
-    def _said(self, job_id: str, before: BatchChunk | None, item: BatchChunk, audio: Audio) -> list[Segment]:
-        """What the chunk before says, if it is of the same sound, and of the same batch: that always has its result."""
-        if before is None or before.file != item.file:
-            return []
-        if audio.chunks[before.index].channel != audio.chunks[item.index].channel:
-            return []
-        return SEGMENTS.validate_json(self.objects.get(keys.chunk(job_id, before.file, before.index)))
-
-    def _recognise(
-        self, job: Job, audio: Audio, chunk: Chunk, sound: NDArray[np.float32], prompt: str
-    ) -> list[Segment]:
+    def _recognise(self, job: Job, audio: Audio, chunk: Chunk, sound: NDArray[np.float32]) -> list[Segment]:
         return self.recogniser(model(job)).transcribe(
             sound,
             chunk,
             language=audio.language,
             translate=job.options.task == Task.TRANSLATE,
-            prompt=prompt,
+            prompt=job.options.prompt,
             guards=job.options.guards,
         )
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from chalicelib.transcript import BatchChunk, Chunk, Segment, Transcript
 from container import media
-from container.context import prompt
 from container.cutting import cut, telling
 from container.lanes import Lanes
 from container.steps import MARGIN, OutOfTime
@@ -37,14 +36,13 @@ class Whole:
         language, probability = self._language(samples, chunks)
 
         def recognise(share: Sequence[BatchChunk]) -> list[list[Segment]]:
-            found: list[list[Segment]] = []
+            found = []
             for item in share:
                 if time_left() < MARGIN:
                     raise OutOfTime(f"stopped before chunk {item.index} of {len(chunks)}")
                 chunk = chunks[item.index]
                 recogniser = self.lanes.recogniser(self.model)
-                said = prompt("", found[-1] if found else ())
-                found.append(recogniser.transcribe(_sound(samples, chunk), chunk, language=language, prompt=said))
+                found.append(recogniser.transcribe(_sound(samples, chunk), chunk, language=language))
             return found
 
         row = [BatchChunk(file=0, index=index, seconds=chunk.end - chunk.start) for index, chunk in enumerate(chunks)]

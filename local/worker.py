@@ -26,8 +26,8 @@ from local.search import SQLiteIndex
 
 logger = logging.getLogger(__name__)
 
-# Small enough that jobs take turns, large enough that most chunks are heard after the one before them.
-BATCH_SECONDS = 300
+# Small enough that progress is seen and jobs take turns, large enough that handing over costs nothing.
+BATCH_SECONDS = 15
 # Steps on the processor's niceness scale: whoever asks the service is answered before recognition goes on.
 NICENESS = 10
 # A disk that is full or fails, and too little memory, processes or open files for the moment.
@@ -72,7 +72,7 @@ class Workplace:
             detector=lambda: SpeechDetector(catalogue.path(catalogue.VAD, self.models)),
             voices=voices,
             batch_seconds=BATCH_SECONDS,
-            workers=self.processes,
+            at_least=self.processes,
         )
 
 
