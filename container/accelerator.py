@@ -48,7 +48,7 @@ class Tensor(Structure):
     )
 
 
-OPERATION, SIZES = Tensor.op.offset, Tensor.ne.offset
+OPERATION, SIZES, SOURCES = Tensor.op.offset, Tensor.ne.offset, Tensor.src.offset
 
 
 class Traits(Structure):
@@ -188,7 +188,7 @@ def register(name: bytes, workers: Mapping[bytes, Worker]) -> bool:
             for node in nodes:
                 if node[0].op in hired:
                     hired[node[0].op].compute(node[0])
-        except Exception:
+        except BaseException:
             # It would end here without a word, and the numbers would be whatever was there before.
             logger.exception("An operation failed.")
             return FAILED

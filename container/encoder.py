@@ -9,7 +9,7 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ctypes import c_int64
+from ctypes import c_int, c_void_p, sizeof
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from container import ggml
-from container.accelerator import SIZES, Tensor, floats, traits
+from container import accelerator, ggml
+from container.accelerator import OPERATION, SOURCES, Tensor, floats, traits
 from container.binary import Reader
 from container.onnx import Graph
 
@@ -28,13 +28,10 @@ OPERATORS = 17
 LARGEST = 512
 """Numbers in a state of the models that this is for, tiny and base: whole numbers were measured with them alone."""
 
-LONGEST_TEXT = 448
-"""Positions of the decoder: what has more rows is sound."""
-
 STEPS = 90
 """Of a weight to either side of zero. Processors without VNNI cut off what two products sum up to beyond 16 bits: with
 the 127 that 8 bits have, that are up to 3 sums of 10,000 on speech, and errors become half as large again; with 90,
-6 of a million, which change nothing.
+6 of a million, which change nothing. None would need 64.
 """
 
 TINY = np.float32(np.finfo(np.float32).tiny)
@@ -43,56 +40,62 @@ EPSILON = 1e-5
 """Added to variances by OpenAI's model."""
 
 BLOCKS = "encoder.blocks."
+ATTENTION = ("query", "key", "value", "out")
 
 Floats = NDArray[np.float32]
 
 
 class Encoder:
-    """The blocks of one model. May be used by several threads at once."""
+    """The blocks of one model."""
 
     def __init__(self, model: ggml.Hyperparameters, weights: Mapping[str, Floats], threads: int) -> None:
-        """`weights` are those of all blocks, by the names and with the shapes of OpenAI's model."""
+        """`weights` have the names and shapes that `shapes` gives."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         network = _network(model, weights)
         self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, positions: Floats) -> Floats:
+    def __call__(self, x: Floats) -> Floats:
         """[positions, state], after the last block as before the first one."""
-        (heard,) = self._session.run(None, {"positions": positions})
+        (heard,) = self._session.run(None, {"x": x})
         return np.asarray(heard)
 
 
 class Positions:
-    """Adds the positions to what is heard, and puts the sum through the blocks of the encoder that the thread has."""
+    """Adds the positions to what is heard, and puts the sum through the blocks of the encoder that the thread has.
+
+    Of all sums in whisper.cpp's graphs it is the only one of a view, of the positions, and of a copy, of what the
+    convolutions give.
+    """
 
     def __init__(self) -> None:
         self._own = threading.local()
+        self._added = accelerator.operation(b"VIEW"), accelerator.operation(b"CONT")
 
     @contextmanager
-    def leading_to(self, encoder: Encoder | None) -> Iterator[None]:
-        """For what this thread computes meanwhile. `None` is for models that have their blocks."""
-        self._own.encoder = encoder
+    def leading_to(self, encoder: Encoder) -> Iterator[None]:
+        """For what this thread encodes meanwhile.
+
+        Raises RuntimeError if the encoder was passed over: without its blocks whisper.cpp hears nonsense.
+        """
+        self._own.encoder, self._own.led = encoder, False
         try:
             yield
         finally:
             self._own.encoder = None
+        if not self._own.led:
+            raise RuntimeError("whisper.cpp passed the blocks of its encoder over")
 
     def takes(self, address: int) -> bool:
-        if c_int64.from_address(address + SIZES + 8).value <= LONGEST_TEXT or self._encoder is None:
+        if getattr(self._own, "encoder", None) is None:
             return False
-        result = Tensor.from_address(address)
-        # Biases, of which others are sums, have a single row or column.
-        return all(Tensor.from_address(result.src[place]).ne[:2] == result.ne[:2] for place in (0, 1))
+        sources = (c_void_p.from_address(address + SOURCES + place * sizeof(c_void_p)).value for place in (0, 1))
+        return tuple(c_int.from_address((source or 0) + OPERATION).value for source in sources) == self._added
 
     def compute(self, result: Tensor) -> None:
         one, other = (floats(Tensor.from_address(result.src[place]))[0, 0] for place in (0, 1))
-        assert self._encoder is not None
-        floats(result)[0, 0] = self._encoder(one + other)
-
-    @property
-    def _encoder(self) -> Encoder | None:
-        return getattr(self._own, "encoder", None)
+        floats(result)[0, 0] = self._own.encoder(one + other)
+        self._own.led = True
 
 
 def parted(model_path: Path, threads: int) -> tuple[bytes, Encoder]:
@@ -100,19 +103,32 @@ def parted(model_path: Path, threads: int) -> tuple[bytes, Encoder]:
     with model_path.open("rb") as file:
         reader = Reader(file, model_path.name)
         model = ggml.read_hyperparameters(reader)
+        expected = shapes(model)
         rest, weights = io.BytesIO(), {}
         rest.write(struct.pack("<12i", ggml.MAGIC, *astuple(replace(model, audio_layers=0))))
         rest.write(ggml.read_filters_and_tokens(reader))
         for tensor in ggml.read_tensors(reader, model):
             data = reader.read(tensor.size)
-            if tensor.name.startswith(BLOCKS):
+            if not tensor.name.startswith(BLOCKS):
+                rest.write(tensor.head() + data)
+            elif expected.pop(tensor.name, None) == tensor.shape:
                 weights[tensor.name] = _floats(tensor, data)
             else:
-                rest.write(tensor.head() + data)
-        try:
-            return rest.getvalue(), Encoder(model, weights, threads)
-        except KeyError as missing:
-            raise reader.error(f"the tensor {missing} is missing") from None
+                raise reader.error(f"its encoder has no place for '{tensor.name}' of the shape {tensor.shape}")
+        if expected or model.audio_state % model.audio_heads:
+            raise reader.error("its encoder is not whole")
+        return rest.getvalue(), Encoder(model, weights, threads)
+
+
+def shapes(model: ggml.Hyperparameters) -> dict[str, tuple[int, ...]]:
+    """The tensors of all blocks, by the names and with the shapes of OpenAI's model."""
+    state = model.audio_state
+    block: dict[str, tuple[int, ...]] = {f"attn.{part}.weight": (state, state) for part in ATTENTION}
+    block |= {f"attn.{part}.bias": (state,) for part in ATTENTION if part != "key"}
+    block |= {f"{norm}.{part}": (state,) for norm in ("attn_ln", "mlp_ln") for part in ("weight", "bias")}
+    block |= {"mlp.0.weight": (4 * state, state), "mlp.0.bias": (4 * state,)}
+    block |= {"mlp.2.weight": (state, 4 * state), "mlp.2.bias": (state,)}
+    return {f"{BLOCKS}{number}.{name}": shape for number in range(model.audio_layers) for name, shape in block.items()}
 
 
 def _floats(tensor: ggml.Tensor, data: bytes) -> Floats:
@@ -125,13 +141,13 @@ def _floats(tensor: ggml.Tensor, data: bytes) -> Floats:
 
 def _network(model: ggml.Hyperparameters, weights: Mapping[str, Floats]) -> bytes:
     graph = Graph(OPERATORS)
-    x = graph.add("Unsqueeze", "positions", first := graph.constant(np.array([0], np.int64)))
+    x = graph.add("Unsqueeze", "x", first := graph.constant(np.array([0], np.int64)))
     for number in range(model.audio_layers):
         block = _Block(graph, {name.removeprefix(f"{BLOCKS}{number}."): array for name, array in weights.items()})
         x = graph.add("Add", x, block.attention(x, model.audio_heads))
         x = graph.add("Add", x, block.forward(x))
     shape = [model.audio_state]
-    return graph.model(("positions", shape), (graph.add("Squeeze", x, first), shape))
+    return graph.model(("x", shape), (graph.add("Squeeze", x, first), shape))
 
 
 class _Block:
@@ -143,7 +159,7 @@ class _Block:
 
     def attention(self, x: str, heads: int) -> str:
         rows = self._rows(self._normalised(x, "attn_ln"))
-        parts = [self._linear(rows, f"attn.{part}") for part in ("query", "key", "value")]
+        parts = [self._linear(rows, f"attn.{part}") for part in ATTENTION[:3]]
         mixed = self._add("com.microsoft.MultiHeadAttention", *parts, num_heads=heads)
         return self._linear(self._rows(mixed), "attn.out")
 
@@ -169,5 +185,6 @@ class _Block:
         whole = [np.rint(matrix / steps).astype(np.int8), steps, np.zeros(len(steps), np.int8)]
         product = self._add("com.microsoft.DynamicQuantizeMatMul", x, *map(self._constant, whole))
         result = self._add("Mul", product, scale)
-        bias = self._weights.get(f"{name}.bias")
-        return result if bias is None else self._add("Add", result, self._constant(bias))
+        if name == "attn.key":  # It has no bias.
+            return result
+        return self._add("Add", result, self._constant(self._weights[f"{name}.bias"]))

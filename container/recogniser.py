@@ -3,8 +3,9 @@
 import atexit
 import ctypes
 import functools
+import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,6 @@ LEAD = 0.2
 
 Samples = NDArray[np.float32]
 
-POSITIONS = encoder.Positions()
-
 NO_SAMPLES: Samples = np.empty(0, np.float32)
 """With these, whisper.cpp hears the spectrum that it has."""
 
@@ -87,12 +86,13 @@ class Recogniser:
         params.dtw_n_top = 2
         params.dtw_mem_size = (1 << 30) if model.text_state >= 1024 else (256 << 20)
         _hush()
-        self._encoder: encoder.Encoder | None = None
-        if _accelerated() and model.audio_state <= encoder.LARGEST:
+        self._encoding: Callable[[], AbstractContextManager[None]] = nullcontext
+        positions = _device()
+        if positions is not None and model.audio_state <= encoder.LARGEST:
             with _usable(model_path):
-                rest, self._encoder = encoder.parted(model_path, threads)
-            with POSITIONS.leading_to(self._encoder):
-                self._context = whisper.whisper_init_from_buffer_with_params(_capsule(rest), len(rest), params)
+                rest, blocks = encoder.parted(model_path, threads)
+            self._encoding = functools.partial(positions.leading_to, blocks)
+            self._context = whisper.whisper_init_from_buffer_with_params(_capsule(rest), len(rest), params)
         else:
             self._context = whisper.whisper_init_from_file_with_params(str(model_path), params)
         threadpoolctl.threadpool_limits(threads, "blas")
@@ -103,7 +103,7 @@ class Recogniser:
         """Give the memory back; the recogniser is of no use afterwards."""
         if self._context is not None:
             whisper.whisper_free(self._context)
-            self._context = None
+            self._context, self._encoding = None, nullcontext
 
     def transcribe(
         self,
@@ -144,10 +144,10 @@ class Recogniser:
         audio = audio[: int(WINDOW * RATE)]
         self._listen(raised(audio, level(audio)), FULL_CONTEXT)
         probabilities = np.zeros(whisper.whisper_lang_max_id() + 1, np.float32)
-        with POSITIONS.leading_to(self._encoder):
+        with self._encoding():
             best = whisper.whisper_lang_auto_detect(self._context, 0, self._threads, probabilities)
-        if best < 0:
-            raise RuntimeError("language detection failed")
+            if best < 0:
+                raise RuntimeError("language detection failed")
         return whisper.whisper_lang_str(best), float(probabilities[best])
 
     def _widen_context(self) -> None:
@@ -171,10 +171,10 @@ class Recogniser:
         seconds = max(SHORTEST_AUDIO, len(audio) / RATE)
         params = self._params(seconds, language, translate, prompt, guards)
         self._listen(audio, params.audio_ctx)
-        with POSITIONS.leading_to(self._encoder):
+        with self._encoding():
             code = whisper.whisper_full(self._context, params, NO_SAMPLES, 0)
-        if code:
-            raise RuntimeError(f"whisper_full failed with code {code}")
+            if code:
+                raise RuntimeError(f"whisper_full failed with code {code}")
         data = [
             whisper.whisper_full_get_token_data(self._context, segment, index)
             for segment in range(whisper.whisper_full_n_segments(self._context))
@@ -231,16 +231,28 @@ def _after(speech: list[Span], time: float) -> list[Span]:
     return [Span(start=max(span.start, time), end=span.end) for span in speech if span.end > time]
 
 
+def _device() -> encoder.Positions | None:
+    """What leads to encoders, of the device that takes work from ggml; `None` if this is another ggml.
+
+    ggml has no lock for devices, and threads load their first models at the same time.
+    """
+    with _registering:
+        return _registered()
+
+
+_registering = threading.Lock()
+
+
 @functools.cache
-def _accelerated() -> bool:
-    return accelerator.register(b"numpy", {b"MUL_MAT": Products(), b"ADD": POSITIONS})
+def _registered() -> encoder.Positions | None:
+    positions = encoder.Positions()
+    return positions if accelerator.register(b"numpy", {b"MUL_MAT": Products(), b"ADD": positions}) else None
 
 
 def _capsule(data: bytes) -> object:
     """The address of bytes, as the binding takes addresses. Good for as long as they live."""
-    make = ctypes.pythonapi.PyCapsule_New
-    make.restype, make.argtypes = ctypes.py_object, (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
-    return make(data, None, None)
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+    return make(("PyCapsule_New", ctypes.pythonapi))(data, None, None)
 
 
 def _head(model_path: Path) -> tuple[ggml.Hyperparameters, NDArray[np.float32]]:

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import re
 import struct
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from chalicelib.transcript import Chunk, Span
-from container import encoder, ggml, recogniser, weights
+from container import accelerator, encoder, ggml, recogniser, weights
 from container.accelerator import Tensor
 from container.catalogue import ModelError
 from container.media import decode
@@ -24,18 +25,9 @@ MODEL = ggml.Hyperparameters(100, 1500, STATE, HEADS, LAYERS, 448, STATE, HEADS,
 
 
 def block_weights(rng: np.random.Generator) -> dict[str, Floats]:
-    shapes: dict[str, tuple[int, ...]] = {"mlp.0.weight": (4 * STATE, STATE), "mlp.2.weight": (STATE, 4 * STATE)}
-    shapes |= {"mlp.0.bias": (4 * STATE,), "mlp.2.bias": (STATE,)}
-    for name in ("attn_ln", "mlp_ln"):
-        shapes |= {f"{name}.weight": (STATE,), f"{name}.bias": (STATE,)}
-    for name in ("query", "key", "value", "out"):
-        shapes[f"attn.{name}.weight"] = (STATE, STATE)
-        if name != "key":
-            shapes[f"attn.{name}.bias"] = (STATE,)
     return {
-        f"{encoder.BLOCKS}{layer}.{name}": (rng.normal(size=shape) / math.sqrt(shape[-1])).astype(np.float32)
-        for layer in range(LAYERS)
-        for name, shape in shapes.items()
+        name: (rng.normal(size=shape) / math.sqrt(shape[-1])).astype(np.float32)
+        for name, shape in encoder.shapes(MODEL).items()
     }
 
 
@@ -91,45 +83,66 @@ def test_a_model_is_parted(models_dir: Path) -> None:
     with path.open("rb") as file:
         whole = ggml.check(file, path.name)
     assert struct.unpack_from("<12i", rest) == (ggml.MAGIC, *astuple(replace(whole, audio_layers=0)))
-    assert len(rest) < path.stat().st_size - 6_000_000, "the weights are not in memory twice"
+    assert len(rest) < path.stat().st_size - 6_000_000, "whisper.cpp holds no weights of the blocks"
     assert blocks(np.zeros((500, whole.audio_state), np.float32)).shape == (500, whole.audio_state)
 
 
-def test_a_model_without_one_of_its_tensors_is_damaged(models_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", ["encoder.blocks.2.mlp.9.weight", "encoder.blocks.2.mlp.0.weighs"])
+def test_a_model_with_another_tensor_is_damaged(wrong: str, models_dir: Path, tmp_path: Path) -> None:
     whole = weights.path("tiny.en", models_dir).read_bytes()
     name = b"encoder.blocks.2.mlp.0.weight"
     assert whole.count(name) == 1
-    (tmp_path / "odd.bin").write_bytes(whole.replace(name, b"encoder.blocks.2.mlp.9.weight"))
-    with pytest.raises(ModelError, match=r"odd\.bin is damaged.*mlp\.0\.weight.* is missing"):
+    (tmp_path / "odd.bin").write_bytes(whole.replace(name, wrong.encode()))
+    with pytest.raises(ModelError, match=rf"odd\.bin is damaged.*its encoder has no place for '{re.escape(wrong)}'"):
         Recogniser(tmp_path / "odd.bin")
 
 
-def add(*shapes: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
-    """The tensor of a sum, shapes innermost first, and those of what is added."""
-    made = [Tensor(), *(Tensor() for _ in shapes)]
-    for tensor, shape in zip(made, (shapes[0], *shapes), strict=True):
-        tensor.ne[:] = (*shape, 1, 1)
-    made[0].src[0], made[0].src[1] = (ctypes.addressof(tensor) for tensor in made[1:])
-    return made[0], made[1:]
+def test_a_model_with_a_wrong_shape_is_damaged(models_dir: Path, tmp_path: Path) -> None:
+    whole = weights.path("tiny.en", models_dir).read_bytes()
+    head = ggml.Tensor("encoder.blocks.0.mlp.0.weight", ggml.Q8_0, (1536, 384)).head()
+    turned = ggml.Tensor("encoder.blocks.0.mlp.0.weight", ggml.Q8_0, (384, 1536)).head()
+    assert whole.count(head) == 1
+    (tmp_path / "odd.bin").write_bytes(whole.replace(head, turned))
+    with pytest.raises(
+        ModelError, match=r"no place for 'encoder\.blocks\.0\.mlp\.0\.weight' of the shape \(384, 1536\)"
+    ):
+        Recogniser(tmp_path / "odd.bin")
+
+
+def add(*operations: bytes) -> tuple[Tensor, list[Tensor]]:
+    """The tensor of a sum, and those of what is added, which come from these operations."""
+    added = [Tensor(op=accelerator.operation(operation)) for operation in operations]
+    result = Tensor()
+    result.src[0], result.src[1] = (ctypes.addressof(tensor) for tensor in added)
+    return result, added
 
 
 @pytest.mark.parametrize(
-    ("shapes", "taken"),
+    ("operations", "taken"),
     [
-        pytest.param(((512, 1500), (512, 1500)), True, id="positions"),
-        pytest.param(((3000, 512), (1, 512)), False, id="bias-of-a-convolution"),
-        pytest.param(((512, 1500), (512, 1)), False, id="bias-of-values"),
-        pytest.param(((512, 448), (512, 448)), False, id="positions-of-text"),
+        pytest.param((b"VIEW", b"CONT"), True, id="positions"),
+        pytest.param((b"RESHAPE", b"NONE"), False, id="bias-of-a-convolution"),
+        pytest.param((b"MUL_MAT", b"NONE"), False, id="bias"),
+        pytest.param((b"GET_ROWS", b"GET_ROWS"), False, id="positions-of-text"),
+        pytest.param((b"ADD", b"ADD"), False, id="around-a-block"),
     ],
 )
-def test_the_positions_are_taken_and_nothing_else(shapes: tuple[tuple[int, int], ...], taken: bool) -> None:
+def test_the_positions_are_taken_and_nothing_else(operations: tuple[bytes, ...], taken: bool) -> None:
     blocks = encoder.Encoder(MODEL, block_weights(np.random.default_rng(4)), threads=1)
-    result, _added = add(*shapes)
+    result, _added = add(*operations)
     positions = encoder.Positions()
     assert not positions.takes(ctypes.addressof(result)), "a model that has its blocks"
-    with positions.leading_to(blocks):
+    with pytest.raises(RuntimeError, match="passed the blocks"), positions.leading_to(blocks):
         assert positions.takes(ctypes.addressof(result)) == taken
     assert not positions.takes(ctypes.addressof(result))
+
+
+def test_a_model_is_not_heard_without_its_blocks(models_dir: Path, jfk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    positions = recogniser._device()
+    assert positions is not None
+    monkeypatch.setattr(positions, "_added", (0, 0))
+    with pytest.raises(RuntimeError, match="passed the blocks"):
+        heard(weights.path("tiny.en", models_dir), jfk)
 
 
 def heard(model: Path, sound: Path) -> str:
