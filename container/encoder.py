@@ -146,8 +146,8 @@ def _network(model: ggml.Hyperparameters, weights: Mapping[str, Floats]) -> byte
         block = _Block(graph, {name.removeprefix(f"{BLOCKS}{number}."): array for name, array in weights.items()})
         x = graph.add("Add", x, block.attention(x, model.audio_heads))
         x = graph.add("Add", x, block.forward(x))
-    shape = [model.audio_state]
-    return graph.model(("x", shape), (graph.add("Squeeze", x, first), shape))
+    shape = [None, model.audio_state]
+    return graph.model({"x": shape}, {graph.add("Squeeze", x, first): shape})
 
 
 class _Block:

@@ -1,17 +1,39 @@
 """Neural networks written as ONNX files (https://onnx.ai/onnx/repo-docs/IR.html), a few operators at a time."""
 
 import struct
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from container.binary import MalformedFile
 
 IR_VERSION = 8
 ADDED = 1
 """Version of the operators that onnxruntime adds to ONNX's own."""
 FLOAT, INT8, INT64 = 1, 3, 7
 KINDS = {"float32": FLOAT, "int8": INT8, "int64": INT64}
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+"""How a field's value is written: https://protobuf.dev/programming-guides/encoding/."""
 ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS = 1, 2, 7
+
+Shape = Sequence[int | None]
+"""None is a size that may be any, the same wherever it stands."""
+
+
+def constants(file: bytes) -> dict[str, NDArray[np.float32]]:
+    """The 32-bit floats that a file holds as raw bytes, by name. Raises MalformedFile."""
+    try:
+        graph = _fields(_fields(memoryview(file))[7][0])
+        found = (_fields(tensor) for tensor in graph[5])
+        return {
+            bytes(tensor[8][0]).decode(): np.frombuffer(tensor[9][0], "<f4").reshape([int(n) for n in tensor[1]])
+            for tensor in found
+            if tensor[2] == [FLOAT]
+        }
+    except (KeyError, IndexError, TypeError, ValueError, struct.error) as cause:
+        raise MalformedFile(f"This is no ONNX file of weights ({type(cause).__name__}).") from None
 
 
 class Graph:
@@ -32,40 +54,49 @@ class Graph:
 
     def add(self, operator: str, *inputs: str, **attributes: float | list[int]) -> str:
         """The name of the operator's result. Its own name has its domain before it: `com.microsoft.Gelu`."""
-        name = f"v{len(self._nodes)}"
+        (name,) = self.add_with_results(1, operator, *inputs, **attributes)
+        return name
+
+    def add_with_results(
+        self, count: int, operator: str, *inputs: str, **attributes: float | list[int]
+    ) -> tuple[str, ...]:
+        """The names of the first results of an operator that has several; an input without a name is left out."""
+        names = tuple(f"v{len(self._nodes)}" + "'" * place for place in range(count))
         domain, _, operator = operator.rpartition(".")
-        node = b"".join(_text(1, given) for given in inputs) + _text(2, name) + _text(4, operator)
+        node = b"".join(_text(1, given) for given in inputs)
+        node += b"".join(_text(2, name) for name in names) + _text(4, operator)
         node += b"".join(_bytes(5, _attribute(*item)) for item in attributes.items())
         if domain:
             node += _text(7, domain)
             self._versions[domain] = ADDED
         self._nodes.append(node)
-        return name
+        return names
 
-    def model(self, given: tuple[str, list[int]], result: tuple[str, list[int]]) -> bytes:
-        """The file: names and shapes of what goes in and comes out; the first size of both may be any."""
+    def model(self, given: Mapping[str, Shape], results: Mapping[str, Shape]) -> bytes:
+        """The file: names and shapes of what goes in and comes out."""
         graph = b"".join(_bytes(1, node) for node in self._nodes) + _text(2, "graph")
         graph += b"".join(_bytes(5, constant) for constant in self._constants)
-        graph += _bytes(11, _value(*given)) + _bytes(12, _value(*result))
+        graph += b"".join(_bytes(11, _value(*item)) for item in given.items())
+        graph += b"".join(_bytes(12, _value(*item)) for item in results.items())
         operators = [_bytes(8, _text(1, domain) + _integer(2, version)) for domain, version in self._versions.items()]
         return _integer(1, IR_VERSION) + b"".join(operators) + _bytes(7, graph)
 
 
 def _attribute(name: str, value: float | list[int]) -> bytes:
     if isinstance(value, float):
-        return _text(1, name) + _varint(2 << 3 | 5) + struct.pack("<f", value) + _integer(20, ATTRIBUTE_FLOAT)
+        return _text(1, name) + _varint(2 << 3 | FIXED32) + struct.pack("<f", value) + _integer(20, ATTRIBUTE_FLOAT)
     if isinstance(value, int):
         return _text(1, name) + _integer(3, value) + _integer(20, ATTRIBUTE_INT)
     return _text(1, name) + b"".join(_integer(8, one) for one in value) + _integer(20, ATTRIBUTE_INTS)
 
 
-def _value(name: str, shape: list[int]) -> bytes:
-    sizes = _bytes(1, _text(2, "n")) + b"".join(_bytes(1, _integer(1, size)) for size in shape)
+def _value(name: str, shape: Shape) -> bytes:
+    sizes = b"".join(_bytes(1, _text(2, "n") if size is None else _integer(1, size)) for size in shape)
     return _text(1, name) + _bytes(2, _bytes(1, _integer(1, FLOAT) + _bytes(2, sizes)))
 
 
 def _integer(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
+    return _varint(field << 3 | VARINT) + _varint(value)
 
 
 def _text(field: int, value: str) -> bytes:
@@ -73,7 +104,7 @@ def _text(field: int, value: str) -> bytes:
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
+    return _varint(field << 3 | BYTES) + _varint(len(value)) + value
 
 
 def _varint(value: int) -> bytes:
@@ -83,3 +114,27 @@ def _varint(value: int) -> bytes:
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*encoded, value])
+
+
+def _fields(message: memoryview) -> dict[int, list[Any]]:
+    """What a protobuf message holds by the numbers of its fields: integers, and views of what has a length."""
+    found: dict[int, list[Any]] = {}
+    at = 0
+    while at < len(message):
+        key, at = _read_varint(message, at)
+        value: int | memoryview
+        if key & 7 == VARINT:
+            value, at = _read_varint(message, at)
+        else:
+            size, at = _read_varint(message, at) if key & 7 == BYTES else ({FIXED64: 8, FIXED32: 4}[key & 7], at)
+            value, at = message[at : at + size], at + size
+        found.setdefault(key >> 3, []).append(value)
+    return found
+
+
+def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while message[at] & 0x80:
+        value |= (message[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    return value | message[at] << shift, at + 1

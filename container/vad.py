@@ -1,7 +1,7 @@
 """Where somebody speaks: Silero's voice activity model over audio of any length, block by block.
 
-The model file is `silero_vad_16k_sequence.onnx` of the package silero-vad 6.2 (MIT): it takes a whole sequence of
-frames at once, which is some 30 times faster than the usual frame by frame.
+The model file is `silero_vad_16k_sequence.onnx` of the package silero-vad 6.2 (MIT), whose network takes a whole
+sequence of frames at once.
 """
 
 import functools
@@ -13,13 +13,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from container import catalogue, silero
+from container.binary import MalformedFile
 from container.loudness import level, raised
-
-FRAME = 512
-"""Samples per frame, 32 ms at 16 kHz: the model's step."""
-
-CONTEXT = 64
-"""Samples of the previous frame that the model hears again with each frame."""
+from container.silero import CONTEXT, FRAME, STATE
 
 FRAME_SECONDS = FRAME / 16_000
 
@@ -54,8 +51,7 @@ class SpeechDetector:
 
     def __init__(self, model_path: Path) -> None:
         self._session = _session(model_path)
-        self._h = np.zeros((1, 1, 128), np.float32)
-        self._c = np.zeros((1, 1, 128), np.float32)
+        self._h = self._c = np.zeros((1, 1, STATE), np.float32)
         self._context = np.zeros(CONTEXT, np.float32)
         self._rest = np.zeros(0, np.float32)
         self._probabilities: list[NDArray[np.float32]] = []
@@ -92,8 +88,8 @@ class SpeechDetector:
         heads = np.vstack([self._context, frames[:-1, -CONTEXT:]])
         self._context = frames[-1, -CONTEXT:]
         inputs = {"input": np.hstack([heads, frames]), "h": self._h, "c": self._c}
-        probabilities, self._h, self._c = self._session.run(["speech_probs", "hn", "cn"], inputs)
-        self._probabilities.append(probabilities)
+        probabilities, self._h, self._c = self._session.run(None, inputs)
+        self._probabilities.append(probabilities[:, 0])
 
 
 @functools.cache
@@ -101,4 +97,8 @@ def _session(model_path: Path) -> onnxruntime.InferenceSession:
     """The model, loaded once: that takes as long as a minute of sound, and what it has heard is kept by the caller."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
+    try:
+        network = silero.onnx(model_path.read_bytes())
+    except MalformedFile as damage:
+        raise catalogue.damaged(catalogue.VAD, model_path, str(damage)) from None
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
