@@ -31,8 +31,6 @@ PHRASES = [
     "ask what you can do for your country",
 ]
 MINUTES = 20
-# A shared machine may lose a third of its speed for half a minute, just while one of both is timed.
-PAIRS = 3
 
 
 class Bare:
@@ -87,21 +85,15 @@ def test_twenty_minutes(tmp_path: Path, models_dir: Path, jfk: Path, figure: Fig
     latencies: list[float] = []
     recogniser = Bare(tmp_path / "long.wav", models_dir)
     with live(tmp_path / "data", models_dir) as service:
-        for _ in range(PAIRS):
-            # Half before and half after: a machine that becomes slower meanwhile does so for both.
-            bare = recogniser.seconds(0)
-            id, through_service = timed(service, tmp_path / "long.wav", latencies)
-            bare += recogniser.seconds(1)
-            figure(
-                f"{MINUTES} minutes: {through_service:.1f} s through the service, {bare:.1f} s in the bare recogniser"
-            )
-            text, srt = service.transcript(id, 0, "txt"), service.transcript(id, 0, "srt")
-            check_sentences(text, len(times) // len(PARTS))
-            check_times(srt, times, tmp_path, figure)
-            if through_service <= 1.15 * bare + 3:
-                break
-        else:
-            pytest.fail("the service is too slow")
+        # Half before and half after: a machine that becomes slower meanwhile does so for both.
+        bare = recogniser.seconds(0)
+        id, through_service = timed(service, tmp_path / "long.wav", latencies)
+        bare += recogniser.seconds(1)
+        text, srt = service.transcript(id, 0, "txt"), service.transcript(id, 0, "srt")
+    figure(f"{MINUTES} minutes: {through_service:.1f} s through the service, {bare:.1f} s in the bare recogniser")
+    check_sentences(text, len(times) // len(PARTS))
+    check_times(srt, times, tmp_path, figure)
+    assert through_service <= 1.15 * bare + 3
     median = statistics.median(latencies)
     figure(f"GET /jobs/<id> while a job runs: median {1000 * median:.1f} ms of {len(latencies)}")
     assert median < 0.020
