@@ -24,6 +24,7 @@ from chalicelib.transcript import BatchChunk, Chunk, Segment, Span
 from container import catalogue, media
 from container.cutting import cut, speech_spans
 from container.lanes import Lanes
+from container.packing import alike
 from container.stitching import stitch
 from container.vad import FRAME_SECONDS, Activity, SpeechDetector
 
@@ -103,13 +104,18 @@ def processor_seconds() -> float:
 def hear(samples: NDArray[np.int16], chunks: Sequence[Chunk], lanes: Lanes, model: str) -> str:
     """The text of chunks, recognised side by side."""
 
-    def recognise(share: Iterable[BatchChunk]) -> list[list[Segment]]:
+    def recognise(share: Iterable[BatchChunk]) -> list[tuple[int, list[Segment]]]:
         recogniser = lanes.recogniser(model)
-        return [recogniser.transcribe(_sound(samples, chunks[item.index]), chunks[item.index]) for item in share]
+        found: list[tuple[int, list[Segment]]] = []
+        for together in alike(share, recogniser.at_once):
+            pieces = [(_sound(samples, chunks[item.index]), chunks[item.index]) for item in together]
+            heard = recogniser.transcribe(pieces)
+            found += zip((item.index for item in together), heard, strict=True)
+        return found
 
     row = [BatchChunk(file=0, index=index, seconds=chunk.end - chunk.start) for index, chunk in enumerate(chunks)]
-    found = [segments for share in lanes.share(model, row, recognise) for segments in share]
-    return " ".join(segment.text for segment in stitch(found))
+    found = dict(heard for share in lanes.share(model, row, recognise) for heard in share)
+    return " ".join(segment.text for segment in stitch([found[index] for index in range(len(chunks))]))
 
 
 def _sound(samples: NDArray[np.int16], chunk: Chunk) -> NDArray[np.float32]:

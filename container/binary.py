@@ -24,6 +24,11 @@ class Reader:
             raise self.error(f"it ends in the middle, {count - len(data)} bytes are missing")
         return data
 
+    def skip(self, count: int) -> None:
+        """Moves over so many bytes, at least one, of a stream that can be sought in."""
+        self.stream.seek(count - 1, 1)
+        self.read(1)
+
     def unpack(self, format: str) -> tuple[Any, ...]:
         """Values of a `struct` format without its byte order."""
         return struct.unpack("<" + format, self.read(struct.calcsize("<" + format)))

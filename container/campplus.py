@@ -49,7 +49,7 @@ class _Network:
         pooled = add("Concat", mean, add("Sqrt", unbiased), axis=1)
         voice = self._convolved(pooled, "xvector.dense.linear", "xvector.dense.nonlinear.batchnorm", kernel_shape=[1])
         flat = add("Reshape", voice, self._graph.constant(np.array([0, SIZE], np.int64)))
-        return self._graph.model({"features": [None, FRAMES, MELS]}, {flat: [None, SIZE]})
+        return self._graph.model({"features": ["n", FRAMES, MELS]}, {flat: ["n", SIZE]})
 
     def _number(self, x: str) -> str:
         return self._graph.add("Unsqueeze", x, self._graph.constant(np.array([1], np.int64)))

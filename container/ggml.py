@@ -136,8 +136,7 @@ def check(source: BinaryIO, name: str) -> Hyperparameters:
     hyperparameters = read_hyperparameters(reader)
     read_filters_and_tokens(reader)
     for tensor in read_tensors(reader, hyperparameters):
-        source.seek(tensor.size - 1, 1)
-        reader.read(1)
+        reader.skip(tensor.size)
     return hyperparameters
 
 
@@ -157,15 +156,18 @@ def read_filters(reader: Reader) -> NDArray[np.float32]:
     return np.frombuffer(reader.read(rows * columns * 4), "<f4").reshape(rows, columns)
 
 
+def read_tokens(reader: Reader) -> list[bytes]:
+    """The texts of the tokens, which follow the filters."""
+    count = reader.integer("i", 0, 1 << 20, "its count of tokens")
+    return [reader.read(reader.integer("i", 0, 4096, "the length of a token")) for _ in range(count)]
+
+
 def read_filters_and_tokens(reader: Reader) -> bytes:
     """The bytes between the hyper-parameters and the tensors."""
-    filters = read_filters(reader)
-    parts = [struct.pack("<2i", *filters.shape), filters.tobytes()]
-    count = reader.integer("i", 0, 1 << 20, "its count of tokens")
-    parts.append(struct.pack("<i", count))
-    for _ in range(count):
-        length = reader.integer("i", 0, 4096, "the length of a token")
-        parts += [struct.pack("<i", length), reader.read(length)]
+    filters, tokens = read_filters(reader), read_tokens(reader)
+    parts = [struct.pack("<2i", *filters.shape), filters.tobytes(), struct.pack("<i", len(tokens))]
+    for token in tokens:
+        parts += [struct.pack("<i", len(token)), token]
     return b"".join(parts)
 
 

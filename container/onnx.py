@@ -18,8 +18,8 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """How a field's value is written: https://protobuf.dev/programming-guides/encoding/."""
 ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS = 1, 2, 7
 
-Shape = Sequence[int | None]
-"""None is a size that may be any, the same wherever it stands."""
+Shape = Sequence[int | str]
+"""Sizes, or names of sizes that may be any. onnxruntime takes what has one name to be of one size."""
 
 
 def constants(file: bytes) -> dict[str, NDArray[np.float32]]:
@@ -91,7 +91,7 @@ def _attribute(name: str, value: float | list[int]) -> bytes:
 
 
 def _value(name: str, shape: Shape) -> bytes:
-    sizes = b"".join(_bytes(1, _text(2, "n") if size is None else _integer(1, size)) for size in shape)
+    sizes = b"".join(_bytes(1, _text(2, size) if isinstance(size, str) else _integer(1, size)) for size in shape)
     return _text(1, name) + _bytes(2, _bytes(1, _integer(1, FLOAT) + _bytes(2, sizes)))
 
 

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from chalicelib.transcript import Batch, BatchChunk
@@ -27,6 +27,13 @@ def pack(chunks: Sequence[BatchChunk], seconds: float, at_least: int = 1) -> lis
         Batch(index=index, chunks=list(chunks[start:end]))
         for index, (start, end) in enumerate(zip([0, *ends], ends, strict=False))
     ]
+
+
+def alike(chunks: Iterable[BatchChunk], count: int) -> Iterator[list[BatchChunk]]:
+    """All chunks, up to `count` of about the same length at a time."""
+    row = sorted(chunks, key=lambda chunk: chunk.seconds)
+    for start in range(0, len(row), count):
+        yield row[start : start + count]
 
 
 def cuts(sums: list[int], count: int) -> Iterator[int]:

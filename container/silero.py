@@ -60,8 +60,8 @@ def _network(weights: dict[str, Floats]) -> bytes:
     heard = add("Relu", add("Squeeze", add("Squeeze", heard, middle), middle))
     score = add("Gemm", heard, constant(weights["output.weight"][0]), constant(weights["output.bias"]))
     state: Shape = [1, 1, STATE]
-    given: dict[str, Shape] = {"input": [None, CONTEXT + FRAME], "h": state, "c": state}
-    return graph.model(given, {add("Sigmoid", score): [None, 1], h: state, c: state})
+    given: dict[str, Shape] = {"input": ["n", CONTEXT + FRAME], "h": state, "c": state}
+    return graph.model(given, {add("Sigmoid", score): ["n", 1], h: state, c: state})
 
 
 def _spectrum(graph: Graph, basis: Floats) -> str:

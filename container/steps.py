@@ -6,12 +6,10 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from chalicelib import keys, limits
@@ -20,13 +18,14 @@ from chalicelib.indexing import passages
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Task
 from chalicelib.ports import Index, ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
-from chalicelib.transcript import Audio, Batch, BatchChunk, Chunk, Segment, Transcript, Voice
+from chalicelib.transcript import Audio, Batch, BatchChunk, Segment, Transcript, Voice
 from chalicelib.wording import tidied
 from container import diarization
+from container.engine import Request
 from container.hearing import Hearing, model, samples, stored
 from container.media import MediaError
-from container.packing import pack
-from container.recogniser import Recogniser
+from container.packing import alike, pack
+from container.recogniser import Piece, Recogniser
 from container.stitching import interleaved, stitch
 from container.vad import SpeechDetector
 from container.voices import Voices
@@ -132,31 +131,27 @@ class Steps:
     def transcribe(self, job_id: str, batch: Batch, time_left: Callable[[], float] = unlimited) -> float:
         """Recognises the chunks of a batch that have no result yet; returns how many seconds of audio they were.
 
-        Raises OutOfTime when the next chunk might take longer than the seconds that `time_left` gives.
+        Chunks of about the same length are heard together. Raises OutOfTime when the next might take longer than the
+        seconds that `time_left` gives.
         """
-        audios: dict[int, Audio] = {}
-        slowest = done = 0.0
+        job = self._job(job_id)
+        files: dict[int, Audio] = {}
+        languages: dict[str, list[BatchChunk]] = {}
         for item in batch.chunks:
-            key = keys.chunk(job_id, item.file, item.index)
-            if self.objects.size(key) is not None:
-                continue
-            if time_left() < slowest + MARGIN:
-                raise OutOfTime(f"stopped before chunk {item.index} of file {item.file}")
-            job = self._job(job_id)
-            started = time.monotonic()
-            if item.file not in audios:
-                audios[item.file] = stored(self.objects, job_id, item.file)
-            audio = audios[item.file]
-            chunk = audio.chunks[item.index]
-            sound = samples(self.objects, job_id, item.file, audio.channels, chunk)
-            if job.options.diarize:
-                voices = self.voices().hear(sound, chunk)
-                self.objects.put(keys.voices(job_id, item.file, item.index), VOICES.dump_json(voices))
-            segments = self._recognise(job, audio, chunk, sound)
-            self.objects.put(key, SEGMENTS.dump_json(segments))
-            self.records.add_speech_done(job_id, item.file, item.seconds)
-            slowest, done = max(slowest, time.monotonic() - started), done + item.seconds
-            logger.info("transcribed chunk %d of file %d of job %s", item.index, item.file, job_id)
+            if self.objects.size(keys.chunk(job_id, item.file, item.index)) is None:
+                if item.file not in files:
+                    files[item.file] = stored(self.objects, job_id, item.file)
+                languages.setdefault(files[item.file].language, []).append(item)
+        slowest = done = 0.0
+        for items in languages.values():
+            for together in alike(items, self.recogniser(model(job)).at_once):
+                if time_left() < slowest + MARGIN:
+                    raise OutOfTime(f"stopped before chunk {together[0].index} of file {together[0].file}")
+                self._job(job_id)
+                started = time.monotonic()
+                self._recognise(job, files, together)
+                slowest = max(slowest, time.monotonic() - started)
+                done += sum(item.seconds for item in together)
         return done
 
     @unless_unwanted(none)
@@ -212,15 +207,27 @@ class Steps:
     def _hearing(self) -> Hearing:
         return Hearing(self.objects, self.recogniser, self.detector, self._job)
 
-    def _recognise(self, job: Job, audio: Audio, chunk: Chunk, sound: NDArray[np.float32]) -> list[Segment]:
-        return self.recogniser(model(job)).transcribe(
-            sound,
-            chunk,
-            language=audio.language,
+    def _recognise(self, job: Job, files: Mapping[int, Audio], together: list[BatchChunk]) -> None:
+        """Hears chunks of one language, and stores what was said in each."""
+        pieces: list[Piece] = []
+        for item in together:
+            audio = files[item.file]
+            chunk = audio.chunks[item.index]
+            sound = samples(self.objects, job.id, item.file, audio.channels, chunk)
+            if job.options.diarize:
+                voices = self.voices().hear(sound, chunk)
+                self.objects.put(keys.voices(job.id, item.file, item.index), VOICES.dump_json(voices))
+            pieces.append((sound, chunk))
+        request = Request(
+            language=files[together[0].file].language,
             translate=job.options.task == Task.TRANSLATE,
             prompt=job.options.prompt,
-            guards=job.options.guards,
         )
+        found = self.recogniser(model(job)).transcribe(pieces, request, job.options.guards)
+        for item, segments in zip(together, found, strict=True):
+            self.objects.put(keys.chunk(job.id, item.file, item.index), SEGMENTS.dump_json(segments))
+            self.records.add_speech_done(job.id, item.file, item.seconds)
+            logger.info("transcribed chunk %d of file %d of job %s", item.index, item.file, job.id)
 
     def _diarized(self, job_id: str, n: int, results: list[list[Segment]]) -> list[list[Segment]]:
         """The chunks' segments with their speakers, cut where these change."""

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from chalicelib.transcript import BatchChunk, Chunk, Segment, Transcript
 from container import media
 from container.cutting import cut, telling
+from container.engine import Request
 from container.lanes import Lanes
+from container.packing import alike
 from container.steps import MARGIN, OutOfTime
 from container.stitching import stitch
 from container.vad import SpeechDetector
@@ -36,14 +38,15 @@ class Whole:
         language, probability = self._language(samples, chunks)
 
         def recognise(share: Sequence[BatchChunk]) -> list[list[Segment]]:
-            found = []
-            for item in share:
+            recogniser = self.lanes.recogniser(self.model)
+            found: dict[int, list[Segment]] = {}
+            for together in alike(share, recogniser.at_once):
                 if time_left() < MARGIN:
-                    raise OutOfTime(f"stopped before chunk {item.index} of {len(chunks)}")
-                chunk = chunks[item.index]
-                recogniser = self.lanes.recogniser(self.model)
-                found.append(recogniser.transcribe(_sound(samples, chunk), chunk, language=language))
-            return found
+                    raise OutOfTime(f"stopped before chunk {together[0].index} of {len(chunks)}")
+                pieces = [(_sound(samples, chunks[item.index]), chunks[item.index]) for item in together]
+                heard = recogniser.transcribe(pieces, Request(language=language))
+                found |= {item.index: segments for item, segments in zip(together, heard, strict=True)}
+            return [found[item.index] for item in share]
 
         row = [BatchChunk(file=0, index=index, seconds=chunk.end - chunk.start) for index, chunk in enumerate(chunks)]
         shares = self.lanes.share(self.model, row, recognise)

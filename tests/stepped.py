@@ -1,6 +1,7 @@
 """Files sent through the real steps, one after the other, in a workplace on disk."""
 
 import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chalicelib import keys
-from chalicelib.jobs import FileState, Format, Job, JobState, MediaFile, Options
-from chalicelib.transcript import Chunk, Segment, Word
+from chalicelib.jobs import FileState, Format, Guard, Job, JobState, MediaFile, Options
+from chalicelib.transcript import Segment, Word
+from container.engine import Request
+from container.recogniser import Piece
 from container.steps import Steps
 from local.worker import Workplace
 
@@ -29,6 +32,7 @@ class Notes:
 
     probability: float = 0.9
     multilingual: bool = True
+    at_once: int = 1
     detected: list[NDArray[np.float32]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
 
@@ -36,10 +40,11 @@ class Notes:
         self.detected.append(audio)
         return "fr", self.probability
 
-    def transcribe(self, _audio: NDArray[np.float32], chunk: Chunk, **told: Any) -> list[Segment]:
-        self.told.append(told)
-        first = chunk.speech[0]
-        return [Segment.of([Word(start=first.start, end=first.end, text="oui", probability=0.9)])]
+    def transcribe(self, pieces: Sequence[Piece], request: Request, guards: Collection[Guard]) -> list[list[Segment]]:
+        told = {"language": request.language, "translate": request.translate, "prompt": request.prompt}
+        self.told += [{**told, "guards": guards}] * len(pieces)
+        firsts = [chunk.speech[0] for _, chunk in pieces]
+        return [[Segment.of([Word(start=first.start, end=first.end, text="oui", probability=0.9)])] for first in firsts]
 
 
 def begun(source: Path, data: Path, models: Path, options: Options, **parts: Any) -> Steps:

@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from chalicelib.transcript import Chunk, Span
-from container import accelerator, weights
+from container import accelerator, recogniser, weights
 from container.accelerator import Tensor
 from container.blas import MOST, Products
+from container.engine import CONTEXT_PER_SECOND, SPARE_CONTEXT
 from container.ggml import q8_0
 from container.media import decode
-from container.recogniser import CONTEXT_PER_SECOND, SPARE_CONTEXT, Recogniser
 
 F32, F16, Q8_0 = 0, 1, 8
 Floats = NDArray[np.float32]
@@ -122,10 +122,11 @@ def test_recognisers_use_it(models_dir: Path, jfk: Path, monkeypatch: pytest.Mon
         compute(this, result)
 
     monkeypatch.setattr(Products, "compute", counted)
-    recogniser, sound = Recogniser(weights.path("tiny.en", models_dir)), np.concatenate(list(decode(str(jfk))))
+    monkeypatch.setattr(recogniser, "LARGEST", 0)
+    large, sound = recogniser.Recogniser(weights.path("tiny.en", models_dir)), np.concatenate(list(decode(str(jfk))))
     chunk = Chunk(start=0, end=11, speech=[Span(start=0, end=11)])
-    sound = sound.astype(np.float32) / np.float32(32768)
-    assert recogniser.transcribe(sound, chunk)[0].text.startswith("And so my fellow Americans")
+    piece = sound.astype(np.float32) / np.float32(32768), chunk
+    assert large.transcribe([piece])[0][0].text.startswith("And so my fellow Americans")
     context = round(11 * CONTEXT_PER_SECOND) + SPARE_CONTEXT
     assert taken.count((context, 384)) >= 8, "keys and values of what was heard, in each of the decoder's four layers"
 
@@ -134,7 +135,7 @@ def test_recognisers_use_it(models_dir: Path, jfk: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Products, "compute", fail)
     with pytest.raises(RuntimeError, match="failed with code"):
-        recogniser.transcribe(sound, chunk)
+        large.transcribe([piece])
 
 
 def test_another_ggml_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,8 +56,9 @@ class TestPhantoms:
         recogniser = Recogniser(weights.path("tiny.en", models_dir))
         silence = np.zeros(20 * 16_000, np.float32)
         chunk = Chunk(start=0, end=20, speech=[Span(start=0, end=20)])
-        assert {found.text for found in recogniser.transcribe(silence, chunk, guards=())} == {"you"}
-        assert recogniser.transcribe(silence, chunk, guards=[Guard.PHANTOMS]) == []
+        (found,) = recogniser.transcribe([(silence, chunk)], guards=())
+        assert {segment.text for segment in found} == {"you"}
+        assert recogniser.transcribe([(silence, chunk)], guards=[Guard.PHANTOMS]) == [[]]
 
 
 class TestLoops:

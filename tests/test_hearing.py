@@ -114,11 +114,11 @@ def test_what_was_heard_of_voices_is_kept_until_the_end(tmp_path: Path, models_d
     """Also by a step that broke off and is run again, which hears only what is left."""
 
     class Breaks(Notes):
-        def transcribe(self, _audio: NDArray[np.float32], chunk: Chunk, **told: Any) -> list[Segment]:
+        def transcribe(self, *asked: Any) -> list[list[Segment]]:
             if len(self.told) == 1:
                 self.told.append({})
                 raise MemoryError
-            return super().transcribe(_audio, chunk, **told)
+            return super().transcribe(*asked)
 
     notes, voices = Breaks(), Numbered()
     source = recording(tmp_path, speech, silence(4), speech)
@@ -129,7 +129,8 @@ def test_what_was_heard_of_voices_is_kept_until_the_end(tmp_path: Path, models_d
     (batch,) = steps.batch("j")
     with pytest.raises(MemoryError):
         steps.transcribe("j", batch)
-    assert steps.transcribe("j", batch) == batch.chunks[1].seconds
+    longer = max(chunk.seconds for chunk in batch.chunks)
+    assert steps.transcribe("j", batch) == longer, "the shorter one is heard first"
     assert steps.transcribe("j", batch) == 0
     assert len(notes.told) == 3
     work = sorted(key.removeprefix("work/j/0/") for key in steps.objects.keys(keys.work("j")) if "/0/" in key)

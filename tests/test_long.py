@@ -7,7 +7,6 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +15,13 @@ from webvtt.models import Timestamp
 
 from bench import preparing
 from bench.preparing import PARTS, looped
-from chalicelib.transcript import Chunk
+from chalicelib.transcript import BatchChunk
 from container import catalogue, media
 from container.cutting import cut
-from container.recogniser import Recogniser
+from container.packing import alike
+from container.recogniser import Piece, Recogniser
 from container.vad import SpeechDetector
+from container.whisper import Whisper
 from local.layout import this_machine
 from tests.conftest import Figure
 from tests.live import Live, live
@@ -43,19 +44,24 @@ class Bare:
         for block in blocks:
             detector.feed(block)
         audio = np.concatenate(blocks).astype(np.float32) / np.float32(32768)
-        self._chunks = [
-            (chunk, audio[round(chunk.start * media.RATE) : round(chunk.end * media.RATE)])
-            for chunk in cut(detector.finish())
+        chunks = cut(detector.finish())
+        row = [BatchChunk(file=0, index=index, seconds=chunk.end - chunk.start) for index, chunk in enumerate(chunks)]
+        self._together = [
+            [
+                (audio[round(chunk.start * media.RATE) : round(chunk.end * media.RATE)], chunk)
+                for chunk in (chunks[item.index] for item in together)
+            ]
+            for together in alike(row, Whisper.at_once)
         ]
 
     def seconds(self, half: int) -> float:
-        """Wall time of every other chunk, from the first (0) or the second (1) on."""
+        """Wall time of every other group of chunks, from the first (0) or the second (1) on."""
         layout = this_machine(self._model.stat().st_size)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(layout.recognisers, context, _load, (self._model, layout.threads)) as pool:
             list(pool.map(time.sleep, [0.5] * layout.recognisers))
             began = time.monotonic()
-            list(pool.map(_recognise, self._chunks[half::2]))
+            list(pool.map(_recognise, self._together[half::2]))
             return time.monotonic() - began
 
 
@@ -66,9 +72,8 @@ def _load(model: Path, threads: int) -> None:
     _loaded.append(Recogniser(model, threads))
 
 
-def _recognise(task: tuple[Chunk, Any]) -> None:
-    chunk, audio = task
-    _loaded[0].transcribe(audio, chunk)
+def _recognise(together: list[Piece]) -> None:
+    _loaded[0].transcribe(together)
 
 
 def poll(service: Live, id: str, stop: threading.Event, seconds: list[float]) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from container import mel, weights
+from container import mel, recogniser, weights
+from container.engine import Request
 from container.media import decode
-from container.recogniser import Recogniser
+from container.whispercpp import WhisperCpp
 
 FLAT = np.full((1, 201), 1 / 201, np.float32)
 
@@ -45,9 +46,14 @@ def test_what_is_cut_off_counts_for_what_is_faint() -> None:
     assert mel.spectrum(loud_later, FLAT, 90).mean() != mel.spectrum(quiet, FLAT, 90).mean()
 
 
+def whisper_cpp(models_dir: Path) -> WhisperCpp:
+    path = weights.path("tiny.en", models_dir)
+    return WhisperCpp(path, *recogniser.head(path), 1)
+
+
 def test_whisper_hears_the_same_as_by_its_own(models_dir: Path, sound: NDArray[np.float32]) -> None:
-    recogniser = Recogniser(weights.path("tiny.en", models_dir))
-    context, params = recogniser._context, recogniser._params(len(sound) / 16_000, "en", False, "", ())
+    engine = whisper_cpp(models_dir)
+    context, params = engine._context, engine._params(len(sound) / 16_000, Request(attempts=False))
 
     def heard(samples: NDArray[np.float32]) -> tuple[list[int], list[float]]:
         assert whisper.whisper_full(context, params, samples, len(samples)) == 0
@@ -55,7 +61,7 @@ def test_whisper_hears_the_same_as_by_its_own(models_dir: Path, sound: NDArray[n
         tokens = [whisper.whisper_full_get_token_data(context, 0, index) for index in range(count)]
         return [token.id for token in tokens], [token.p for token in tokens]
 
-    recogniser._listen(sound, params.audio_ctx)
+    engine._listen(sound, params.audio_ctx)
     ours, our_probabilities = heard(sound[:0])
     theirs, their_probabilities = heard(sound)
     assert len(ours) > 20
@@ -68,6 +74,6 @@ def test_a_second_window_hears_silence(models_dir: Path, monkeypatch: pytest.Mon
     """Of frames that it was not given, whisper.cpp makes a noise."""
     given: list[NDArray[np.float32]] = []
     monkeypatch.setattr(whisper, "whisper_set_mel", lambda _context, frames, *_: given.append(frames))
-    Recogniser(weights.path("tiny.en", models_dir))._listen(tone(440, 6), 500)
+    whisper_cpp(models_dir)._listen(tone(440, 6), 500)
     assert given[0].shape == (80, 2 * 2 * 500)
     assert (given[0][:, 603:] == given[0].min()).all()

@@ -1,22 +1,27 @@
 """The real model on real speech, and the words that tokens make."""
 
 import wave
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import _pywhispercpp as whisper
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from chalicelib.jobs import Guard
 from chalicelib.languages import CODES
 from chalicelib.transcript import Chunk, Segment, Span
+from container import recogniser as module
 from container import weights
 from container.alignment import Token, complete, segments
 from container.catalogue import ModelError
 from container.cutting import cut
+from container.engine import Request, Samples
+from container.guards import ALL
 from container.media import decode
-from container.recogniser import Recogniser
+from container.recogniser import PLAIN, Recogniser
 from container.vad import SpeechDetector
 from tests.media_files import ffmpeg
 
@@ -24,18 +29,34 @@ RATE = 16_000
 SENTENCE = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country."
 
 
-@pytest.fixture(scope="module")
-def recogniser(models_dir: Path) -> Recogniser:
-    return Recogniser(weights.path("tiny.en", models_dir))
+@pytest.fixture(scope="module", params=["whisper", "whisper.cpp"])
+def recogniser(request: pytest.FixtureRequest, models_dir: Path) -> Recogniser:
+    """By networks of our own, as small models are heard, and by whisper.cpp, as large ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "whisper.cpp":
+            patch.setattr(module, "LARGEST", 0)
+        return Recogniser(weights.path("tiny.en", models_dir))
+
+
+def heard(
+    recogniser: Recogniser,
+    audio: Samples,
+    chunk: Chunk | None = None,
+    request: Request = PLAIN,
+    guards: Collection[Guard] = ALL,
+) -> list[Segment]:
+    """What is said in a chunk, or else in all of an audio."""
+    (found,) = recogniser.transcribe([(audio, chunk or whole(audio))], request, guards)
+    return found
 
 
 @pytest.fixture(scope="module")
-def kennedy(jfk: Path) -> NDArray[np.float32]:
+def kennedy(jfk: Path) -> Samples:
     with wave.open(str(jfk)) as file:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / np.float32(32768)
 
 
-def whole(audio: NDArray[np.float32]) -> Chunk:
+def whole(audio: Samples) -> Chunk:
     seconds = len(audio) / RATE
     return Chunk(start=0, end=seconds, speech=[Span(start=0, end=seconds)])
 
@@ -45,19 +66,19 @@ def text(found: list[Segment]) -> str:
 
 
 class TestRecogniser:
-    def test_a_sentence_word_for_word(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
-        found = recogniser.transcribe(kennedy, whole(kennedy))
+    def test_a_sentence_word_for_word(self, recogniser: Recogniser, kennedy: Samples) -> None:
+        found = heard(recogniser, kennedy)
         assert text(found) == SENTENCE
         words = [word for segment in found for word in segment.words]
         assert "".join(word.text for word in words).strip() == SENTENCE
         assert min(word.probability for word in words) > 0.3
 
     @pytest.mark.parametrize("decibels", [-20, -40])
-    def test_a_faint_sentence(self, recogniser: Recogniser, kennedy: NDArray[np.float32], decibels: int) -> None:
+    def test_a_faint_sentence(self, recogniser: Recogniser, kennedy: Samples, decibels: int) -> None:
         faint = (kennedy * 32768 * 10 ** (decibels / 20)).astype(np.int16).astype(np.float32) / np.float32(32768)
-        assert text(recogniser.transcribe(faint, whole(faint))) == SENTENCE
+        assert text(heard(recogniser, faint)) == SENTENCE
 
-    def test_looped_speech(self, recogniser: Recogniser, kennedy: NDArray[np.float32], models_dir: Path) -> None:
+    def test_looped_speech(self, recogniser: Recogniser, kennedy: Samples, models_dir: Path) -> None:
         """Four rounds with silences between: every sentence once, its times those of the sound, shifted by rounds."""
         silence = np.zeros(5 * RATE, np.float32)
         audio = np.concatenate([part for _ in range(4) for part in (silence, kennedy)])
@@ -66,7 +87,7 @@ class TestRecogniser:
         rounds = []
         for chunk in cut(detector.finish()):
             samples = audio[round(chunk.start * RATE) : round(chunk.end * RATE)]
-            rounds.append(recogniser.transcribe(samples, chunk))
+            rounds.append(heard(recogniser, samples, chunk))
         assert [text(found) for found in rounds] == [SENTENCE] * 4
         for index, found in enumerate(rounds):
             words = {word.text.strip(): word for segment in found for word in segment.words}
@@ -88,68 +109,82 @@ class TestRecogniser:
         detector.feed(samples)
         (chunk,) = cut(detector.finish())
         audio = samples[round(chunk.start * RATE) : round(chunk.end * RATE)].astype(np.float32) / np.float32(32768)
-        words = [word for segment in recogniser.transcribe(audio, chunk) for word in segment.words]
+        words = [word for segment in heard(recogniser, audio, chunk) for word in segment.words]
         assert [word.text for word in words[12:15]] == [" for", " you", " ask"]
         times = [time for word in words[12:15] for time in (word.start, word.end)]
         assert times == pytest.approx([6.95, 7.2, 7.2, 7.63, 8.19, 8.6], abs=0.08)
         assert min(word.end - word.start for word in words) > 0.1
 
-    def test_words_are_in_order_and_inside_speech(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
+    def test_words_are_in_order_and_inside_speech(self, recogniser: Recogniser, kennedy: Samples) -> None:
         spans = [(100.3, 102.3), (103.3, 104.4), (105.4, 107.7), (108.1, 110.6)]
         chunk = Chunk(start=100.0, end=111.0, speech=[Span(start=start, end=end) for start, end in spans])
-        words = [word for segment in recogniser.transcribe(kennedy, chunk) for word in segment.words]
+        words = [word for segment in heard(recogniser, kennedy, chunk) for word in segment.words]
         assert all(a.end <= b.start and a.start <= a.end for a, b in pairwise(words))
         assert all(any(s.start <= w.start <= w.end <= s.end for s in chunk.speech) for w in words)
         assert {chunk.speech[0].start, chunk.speech[2].start, chunk.speech[3].start} <= {word.start for word in words}
 
-    def test_nothing_sticks_from_call_to_call(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
-        before = recogniser.transcribe(kennedy, whole(kennedy))
+    def test_nothing_sticks_from_call_to_call(self, recogniser: Recogniser, kennedy: Samples) -> None:
+        before = heard(recogniser, kennedy)
         short = kennedy[: 2 * RATE]
-        recogniser.transcribe(short, whole(short), language="en", translate=True, prompt="Zanzibar, Ouagadougou.")
-        assert recogniser.transcribe(kennedy, whole(kennedy)) == before
+        heard(recogniser, short, request=Request(translate=True, prompt="Zanzibar, Ouagadougou."))
+        assert heard(recogniser, kennedy) == before
 
-    def test_the_prompt_teaches_spelling(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
-        found = recogniser.transcribe(kennedy, whole(kennedy), prompt="my fellow AMERICANS, your COUNTRY")
+    def test_the_prompt_teaches_spelling(self, recogniser: Recogniser, kennedy: Samples) -> None:
+        found = heard(recogniser, kennedy, request=Request(prompt="my fellow AMERICANS, your COUNTRY"))
         assert text(found) != SENTENCE
         assert text(found).casefold().replace(",", "").rstrip(".") == SENTENCE.casefold().rstrip(".")
 
-    def test_every_pass_is_told_the_language_and_the_prompt(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Of two, since the first one ran out of room."""
-        told = []
+    def test_every_pass_is_told_the_language_and_the_prompt(self) -> None:
+        """Of the sound that ran out of room there are two, and of the other one, which is heard with it, one."""
+        told: list[tuple[list[float], Request]] = []
 
-        def hear(_: Recogniser, audio: NDArray[np.float32], *asked: object) -> list[Token]:
-            told.append((len(audio) / RATE, *asked))
-            heard = [Token(b" one", 1.0, 5.0), Token(b"", 1.0, 5.0)]
-            return [*heard, Token(b"", 1.0, 5.0), Token(b" two", 1.0, 6.0)] if len(told) == 1 else heard
+        class Tired:
+            def hear(self, sounds: Sequence[Samples], request: Request) -> list[list[Token]]:
+                told.append(([len(sound) / RATE for sound in sounds], request))
+                one = [Token(b" one", 1.0, 5.0), Token(b"", 1.0, 5.0)]
+                more = [*one, Token(b"", 1.0, 5.0), Token(b" two", 1.0, 6.0)]
+                return [more, one][: len(sounds)] if len(told) == 1 else [one]
 
-        monkeypatch.setattr(Recogniser, "_hear", hear)
         recogniser = object.__new__(Recogniser)
-        audio = np.zeros(11 * RATE, np.float32)
-        recogniser.transcribe(audio, whole(audio), language="de", translate=True, prompt="Kiesgrube", guards=())
-        assert told == [(11.0, "de", True, "Kiesgrube", ()), (6.0, "de", True, "Kiesgrube", ())]
+        recogniser._engine = Tired()  # type: ignore[assignment]
+        long, short = np.zeros(11 * RATE, np.float32), np.zeros(5 * RATE, np.float32)
+        request = Request("de", translate=True, prompt="Kiesgrube")
+        found = recogniser.transcribe([(long, whole(long)), (short, whole(short))], request, guards=())
+        expected = replace(request, attempts=False)
+        assert told == [([11.0, 5.0], expected), ([6.0], expected)]
+        assert [text(each) for each in found] == ["one one", "one"]
+
+    def test_sounds_heard_together_are_kept_apart(self, recogniser: Recogniser, kennedy: Samples) -> None:
+        silence = np.zeros(4 * RATE, np.float32)
+        pieces = [kennedy[: 8 * RATE], kennedy, np.concatenate([kennedy, silence])]
+        found = recogniser.transcribe([(audio, whole(audio)) for audio in pieces])
+        assert [text(each) for each in found[1:]] == [SENTENCE] * 2
+        assert SENTENCE.startswith(text(found[0]).rstrip(".") + " ask")
+        for one, other in zip(found[1], found[2], strict=True):
+            assert other.start == pytest.approx(one.start, abs=0.3)
 
     @pytest.mark.parametrize(("start", "end"), [(0.0, 2.5), (0.0, 2.9), (0.0, 3.2), (0.1, 2.5)])
     def test_a_few_words(
-        self, recogniser: Recogniser, kennedy: NDArray[np.float32], models_dir: Path, start: float, end: float
+        self, recogniser: Recogniser, kennedy: Samples, models_dir: Path, start: float, end: float
     ) -> None:
         audio = kennedy[round(start * RATE) : round(end * RATE)]
         detector = SpeechDetector(weights.path(weights.VAD, models_dir))
         detector.feed((audio * 32768).astype(np.int16))
         (chunk,) = cut(detector.finish())
-        found = recogniser.transcribe(audio[round(chunk.start * RATE) : round(chunk.end * RATE)], chunk)
+        found = heard(recogniser, audio[round(chunk.start * RATE) : round(chunk.end * RATE)], chunk)
         assert text(found).strip(".").casefold() == "and so my fellow americans"
 
-    def test_a_moment_of_sound(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
+    def test_a_moment_of_sound(self, recogniser: Recogniser, kennedy: Samples) -> None:
         for samples in (160, 800, 4_000):
             audio = kennedy[6_000 : 6_000 + samples]
-            found = recogniser.transcribe(audio, whole(audio))
+            found = heard(recogniser, audio)
             assert all(0 <= s.start <= s.end <= samples / RATE for s in found)
 
     def test_no_speech_no_text(self, recogniser: Recogniser) -> None:
         audio = np.zeros(10 * RATE, np.float32)
-        assert recogniser.transcribe(audio, Chunk(start=0, end=10, speech=[])) == []
+        assert heard(recogniser, audio, Chunk(start=0, end=10, speech=[])) == []
 
-    def test_an_english_model(self, recogniser: Recogniser, kennedy: NDArray[np.float32]) -> None:
+    def test_an_english_model(self, recogniser: Recogniser, kennedy: Samples) -> None:
         assert not recogniser.multilingual
         assert recogniser.detect_language(kennedy) == ("en", 1.0)
 

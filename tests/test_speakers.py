@@ -113,7 +113,7 @@ def test_a_graph_is_computed_as_written(tmp_path: Path) -> None:
     graph = Graph(13)
     kernel = graph.constant(np.array([[[1.0, -1.0]]], np.float32))
     result = graph.add("Relu", graph.add("Conv", "x", kernel, kernel_shape=[2], pads=[0, 1]))
-    (tmp_path / "graph.onnx").write_bytes(graph.model({"x": [None, 1, 4]}, {result: [None, 1, 4]}))
+    (tmp_path / "graph.onnx").write_bytes(graph.model({"x": ["n", 1, 4]}, {result: ["n", 1, 4]}))
     session = onnxruntime.InferenceSession(str(tmp_path / "graph.onnx"), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"x": np.array([[[5, 2, 3, 1]]], np.float32)})
     assert found.tolist() == [[[3.0, 0.0, 2.0, 1.0]]]

@@ -1,0 +1,199 @@
+"""The networks of a small Whisper model in memory, and what they are given and give as arrays."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from container import ggml, mel
+from container.accelerator import traits
+from container.binary import Reader
+from container.decoder import Heads, decoder
+from container.encoder import encoder
+from container.vocabulary import Vocabulary
+
+Floats = NDArray[np.float32]
+Tokens = NDArray[np.int64]
+
+FOLLOWING: dict[tuple[int, bool], Heads] = {
+    (4, False): [(1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)],
+    (4, True): [(2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5)],
+    (6, False): [(3, 3), (4, 7), (5, 1), (5, 5), (5, 7)],
+    (6, True): [(3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6)],
+}
+"""The heads whose attention follows the sound, of tiny.en, tiny, base.en and base, by blocks of the decoder and whether
+they are multilingual: OpenAI's `_ALIGNMENT_HEADS`.
+"""
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """What the decoder attends to: for each of its blocks keys [sounds, 1, heads, size, positions] and values."""
+
+    parts: list[Floats]
+
+    def of(self, kept: list[int]) -> "Sounds":
+        return Sounds([part[kept] for part in self.parts])
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was read of each attempt at each sound: keys and values for each block of the decoder, as `decoder` says."""
+
+    parts: list[Floats]
+    length: int
+
+    def of(self, kept: list[int]) -> "Past":
+        return Past([part[kept] for part in self.parts], self.length)
+
+    def tried(self, times: int) -> "Past":
+        """One attempt as so many."""
+        return Past([np.repeat(part, times, axis=1) for part in self.parts], self.length)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What comes of reading tokens: scores [sounds, attempts, vocabulary] of those that may be next, and the shares of
+    the sound [sounds, attempts, heads, tokens, positions] that was listened to at each.
+    """
+
+    scores: Floats
+    attention: Floats
+    past: Past
+
+
+class Network:
+    """A model. Not for several threads at once."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Raises MalformedFile."""
+        weights = _Weights(path)
+        self.model, self._filters, self.vocabulary = weights.model, weights.filters, weights.vocabulary
+        self._embeddings = weights.rows("decoder.token_embedding.weight")
+        self._places = {part: weights[f"{part}.positional_embedding"] for part in ("encoder", "decoder")}
+        following = FOLLOWING[self.model.text_layers, self.model.multilingual]
+        self._encoder = _session(encoder(self.model, weights), threads)
+        self._decoder = _session(decoder(self.model, weights, following), threads)
+        self.most_tokens = self.model.text_context // 2 - 4
+        self.longest_prompt = self.model.text_context // 2 - 1
+        self._names = [given.name for given in self._decoder.get_inputs()]
+
+    def listen(self, sounds: list[Floats], positions: int) -> Sounds:
+        """Sounds of any length, heard for so many positions of 20 ms: silence after their end is heard as well."""
+        parts: list[Floats] = []
+        for place, sound in enumerate(sounds):
+            spectrum = mel.spectrum(sound, self._filters, 2 * positions)
+            given = {"mels": spectrum[np.newaxis], "places": self._places["encoder"][:positions]}
+            heard = self._encoder.run(None, given)
+            parts = parts or [np.empty((len(sounds), *part.shape), np.float32) for part in heard]
+            for part, own in zip(parts, heard, strict=True):
+                part[place] = own
+        return Sounds(parts)
+
+    def nothing_read(self, sounds: int) -> Past:
+        """The past before the first token, of one attempt at each sound."""
+        heads, size = self.model.text_heads, self.model.text_state // self.model.text_heads
+        keys = np.empty((sounds, 1, heads, size, 0), np.float32)
+        return Past([keys, keys.swapaxes(3, 4)] * self.model.text_layers, 0)
+
+    def read(self, tokens: Tokens, past: Past, sounds: Sounds) -> Read:
+        """The next tokens, [sounds, attempts, n]."""
+        count, after = tokens.shape[2], past.length + tokens.shape[2]
+        x = self._embeddings(tokens) + self._places["decoder"][past.length : after]
+        mask = np.triu(np.full((count, after), -np.inf, np.float32), past.length + 1)
+        arrays = [x, mask]
+        for block in range(0, len(past.parts), 2):
+            arrays += [*past.parts[block : block + 2], *sounds.parts[block : block + 2]]
+        scores, attention, *parts = self._decoder.run(None, dict(zip(self._names, arrays, strict=True)))
+        return Read(scores[:, :, 0], attention, Past(parts, after))
+
+
+class _Weights(Mapping[str, Floats]):
+    """The tensors of a model file, read when they are asked for: all at once they would need four times the memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with path.open("rb") as file:
+            reader = Reader(file, path.name)
+            self.model = ggml.read_hyperparameters(reader)
+            self.filters = ggml.read_filters(reader)
+            self.vocabulary = Vocabulary(ggml.read_tokens(reader), self.model.vocabulary, self.model.multilingual)
+            self._found = {}
+            expected = shapes(self.model)
+            for tensor in ggml.read_tensors(reader, self.model):
+                if expected.get(tensor.name) != tensor.shape:
+                    raise reader.error(f"it has no place for '{tensor.name}' of the shape {tensor.shape}")
+                self._found[tensor.name] = tensor, file.tell()
+                reader.skip(tensor.size)
+            if len(self._found) < len(expected):
+                raise reader.error("some of its tensors are missing")
+
+    def __getitem__(self, name: str) -> Floats:
+        tensor, data = self._read(name)
+        return _floats(tensor.type, data.reshape(-1)).reshape(tensor.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def rows(self, name: str) -> Callable[[Tokens], Floats]:
+        """Gives rows of a matrix by their numbers; it stays as small as it is in the file."""
+        tensor, data = self._read(name)
+        return lambda rows: _floats(tensor.type, data[rows]).reshape(*rows.shape, tensor.shape[1])
+
+    def _read(self, name: str) -> tuple[ggml.Tensor, NDArray[np.uint8]]:
+        """A tensor and its bytes, by rows."""
+        tensor, at = self._found[name]
+        data = np.fromfile(self._path, np.uint8, tensor.size, offset=at)
+        return tensor, data.reshape(tensor.shape[0], -1)
+
+
+def shapes(model: ggml.Hyperparameters) -> dict[str, tuple[int, ...]]:
+    """The tensors of a whole model by OpenAI's names."""
+    found: dict[str, tuple[int, ...]] = {}
+    for part, state, context, layers in (
+        ("encoder", model.audio_state, model.audio_context, model.audio_layers),
+        ("decoder", model.text_state, model.text_context, model.text_layers),
+    ):
+        found[f"{part}.positional_embedding"] = (context, state)
+        own = _block(state, ("attn", "cross_attn") if part == "decoder" else ("attn",))
+        found |= {f"{part}.blocks.{number}.{name}": shape for number in range(layers) for name, shape in own.items()}
+        last = "encoder.ln_post" if part == "encoder" else "decoder.ln"
+        found |= {f"{last}.{name}": (state,) for name in ("weight", "bias")}
+    for name, given in (("encoder.conv1", model.mels), ("encoder.conv2", model.audio_state)):
+        found |= {f"{name}.weight": (model.audio_state, given, 3), f"{name}.bias": (model.audio_state, 1)}
+    found["decoder.token_embedding.weight"] = (model.vocabulary, model.text_state)
+    return found
+
+
+def _block(state: int, attentions: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for name in attentions:
+        found |= {f"{name}.{part}.weight": (state, state) for part in ("query", "key", "value", "out")}
+        found |= {f"{name}.{part}.bias": (state,) for part in ("query", "value", "out")}
+    for norm in (*(f"{name}_ln" for name in attentions), "mlp_ln"):
+        found |= {f"{norm}.weight": (state,), f"{norm}.bias": (state,)}
+    found |= {"mlp.0.weight": (4 * state, state), "mlp.0.bias": (4 * state,)}
+    return found | {"mlp.2.weight": (state, 4 * state), "mlp.2.bias": (state,)}
+
+
+def _floats(type: int, data: NDArray[np.uint8]) -> Floats:
+    values, size = ggml.BLOCK[type]
+    data = np.ascontiguousarray(data)
+    numbers = np.empty(data.size // size * values, np.float32)
+    if type == ggml.F32:
+        numbers[:] = data.view("<f4").ravel()
+    else:
+        traits(type).to_float(data.ctypes.data, numbers.ctypes.data, numbers.size)
+    return numbers
+
+
+def _session(network: bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
