@@ -16,6 +16,9 @@ the 127 that 8 bits have, that are up to 3 sums of 10,000 on speech, and errors 
 6 of a million, which change nothing. None would need 64.
 """
 
+AT_ONCE = 4096
+"""Columns of weights that are made whole together: a vocabulary would take four times its memory."""
+
 TINY = np.float32(np.finfo(np.float32).tiny)
 
 EPSILON = 1e-5
@@ -65,9 +68,12 @@ class Layers:
 
     def product(self, rows: Rows, weight: Floats) -> str:
         x, scale = rows
-        matrix = weight.T
-        steps = np.maximum(np.abs(matrix).max(0), TINY) / np.float32(STEPS)
-        whole = [np.rint(matrix / steps).astype(np.int8), steps, np.zeros(len(steps), np.int8)]
+        steps = np.maximum(np.maximum(weight.max(1), -weight.min(1)), TINY) / np.float32(STEPS)
+        matrix = np.empty(weight.shape[::-1], np.int8)
+        for column in range(0, len(weight), AT_ONCE):
+            part = slice(column, column + AT_ONCE)
+            np.rint(weight[part].T / steps[part], out=matrix[:, part], casting="unsafe")
+        whole = (matrix, steps, np.zeros(len(steps), np.int8))
         return self.add("Mul", self.add("com.microsoft.DynamicQuantizeMatMul", x, *map(self.constant, whole)), scale)
 
     def forward(self, x: str, name: str) -> str:

@@ -1,5 +1,6 @@
 """The networks of a small Whisper model in memory, and what they are given and give as arrays."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,12 @@ FOLLOWING: dict[tuple[int, bool], Heads] = {
 """The heads whose attention follows the sound, of tiny.en, tiny, base.en and base, by blocks of the decoder and whether
 they are multilingual: OpenAI's `_ALIGNMENT_HEADS`.
 """
+
+
+def follows(model: ggml.Hyperparameters) -> bool:
+    """Whether it is known which heads of a model follow the sound."""
+    heads = FOLLOWING.get((model.text_layers, model.multilingual), [])
+    return any(heads) and max(head for _, head in heads) < model.text_heads
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,8 @@ class _Weights(Mapping[str, Floats]):
             self.model = ggml.read_hyperparameters(reader)
             self.filters = ggml.read_filters(reader)
             self.vocabulary = Vocabulary(ggml.read_tokens(reader), self.model.vocabulary, self.model.multilingual)
+            if self.model.audio_state % self.model.audio_heads or self.model.text_state % self.model.text_heads:
+                raise reader.error("its states cannot be shared out to its heads")
             self._found = {}
             expected = shapes(self.model)
             for tensor in ggml.read_tensors(reader, self.model):
@@ -194,6 +203,11 @@ def _floats(type: int, data: NDArray[np.uint8]) -> Floats:
 
 
 def _session(network: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """By way of a file: of bytes the binding keeps its own copy. An arena would keep the most that ever was needed."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    options.enable_cpu_mem_arena = False
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "network.onnx")
+        path.write_bytes(network)
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

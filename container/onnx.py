@@ -1,5 +1,6 @@
 """Neural networks written as ONNX files (https://onnx.ai/onnx/repo-docs/IR.html), a few operators at a time."""
 
+import itertools
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,13 +44,13 @@ class Graph:
         """`version` of ONNX's operators."""
         self._versions = {"": version}
         self._nodes: list[bytes] = []
-        self._constants: list[bytes] = []
+        self._constants: list[list[bytes]] = []
 
     def constant(self, values: NDArray[Any]) -> str:
         name = f"c{len(self._constants)}"
         shape = b"".join(_integer(1, size) for size in values.shape)
-        data = np.ascontiguousarray(values).tobytes()
-        self._constants.append(shape + _integer(2, KINDS[values.dtype.name]) + _text(8, name) + _bytes(9, data))
+        head = shape + _integer(2, KINDS[values.dtype.name]) + _text(8, name)
+        self._constants.append(_message(5, [head, *_message(9, [np.ascontiguousarray(values).tobytes()])]))
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: float | list[int]) -> str:
@@ -74,12 +75,12 @@ class Graph:
 
     def model(self, given: Mapping[str, Shape], results: Mapping[str, Shape]) -> bytes:
         """The file: names and shapes of what goes in and comes out."""
-        graph = b"".join(_bytes(1, node) for node in self._nodes) + _text(2, "graph")
-        graph += b"".join(_bytes(5, constant) for constant in self._constants)
-        graph += b"".join(_bytes(11, _value(*item)) for item in given.items())
-        graph += b"".join(_bytes(12, _value(*item)) for item in results.items())
+        graph = [_bytes(1, node) for node in self._nodes] + [_text(2, "graph")]
+        graph += itertools.chain.from_iterable(self._constants)
+        graph += [_bytes(11, _value(*item)) for item in given.items()]
+        graph += [_bytes(12, _value(*item)) for item in results.items()]
         operators = [_bytes(8, _text(1, domain) + _integer(2, version)) for domain, version in self._versions.items()]
-        return _integer(1, IR_VERSION) + b"".join(operators) + _bytes(7, graph)
+        return b"".join([_integer(1, IR_VERSION), *operators, *_message(7, graph)])
 
 
 def _attribute(name: str, value: float | list[int]) -> bytes:
@@ -104,7 +105,12 @@ def _text(field: int, value: str) -> bytes:
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | BYTES) + _varint(len(value)) + value
+    return b"".join(_message(field, [value]))
+
+
+def _message(field: int, parts: list[bytes]) -> list[bytes]:
+    """In parts as well, so that weights are not copied for each message that they are in."""
+    return [_varint(field << 3 | BYTES) + _varint(sum(map(len, parts))), *parts]
 
 
 def _varint(value: int) -> bytes:

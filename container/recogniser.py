@@ -14,7 +14,7 @@ from container.catalogue import ModelError
 from container.engine import RATE, Engine, Request, Samples
 from container.guards import ALL, guarded
 from container.loudness import level, raised
-from container.network import FOLLOWING
+from container.network import follows
 from container.whisper import Whisper
 from container.whispercpp import WhisperCpp
 
@@ -46,7 +46,7 @@ class Recogniser:
         with _usable(model_path):
             model, filters = head(model_path)
             self._engine: Engine
-            if model.audio_state <= LARGEST and (model.text_layers, model.multilingual) in FOLLOWING:
+            if model.audio_state <= LARGEST and follows(model):
                 self._engine = Whisper(model_path, threads)
             else:
                 self._engine = WhisperCpp(model_path, model, filters, threads)

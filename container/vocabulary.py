@@ -13,6 +13,9 @@ WORDS = re.compile(
 LANGUAGES_AND_STAMPS = 51_765
 """Tokens of a multilingual model but for its languages and one more; the others are numbered as in whisper.cpp."""
 
+CANTONESE_BEFORE = "zh"
+"""What the last of all languages is to models that have no token for it: it came with large-v3."""
+
 
 class Vocabulary:
     """The numbers of special tokens, in the order that they have: `end`, `start`, languages, `translate`, `transcribe`,
@@ -39,8 +42,10 @@ class Vocabulary:
         """What tells the decoder what to write."""
         if not self.multilingual:
             return [self.start]
-        spoken = self.languages[whisper.whisper_lang_id(language)]
-        return [self.start, spoken, self.translate if translate else self.transcribe]
+        number = whisper.whisper_lang_id(language)
+        if number >= len(self.languages):
+            number = whisper.whisper_lang_id(CANTONESE_BEFORE)
+        return [self.start, self.languages[number], self.translate if translate else self.transcribe]
 
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text, the longest that fit first; what no token is made for is left out."""

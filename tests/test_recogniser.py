@@ -209,6 +209,26 @@ class TestRecogniser:
             Recogniser(tmp_path / "ggml-odd.bin")
 
 
+@pytest.mark.parametrize("model", ["tiny.en", "base"])
+def test_networks_of_our_own_hear_what_whisper_cpp_hears(
+    model: str, models_dir: Path, kennedy: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = weights.install(model, models_dir, lambda *_: None)
+    own = Recogniser(path)
+    monkeypatch.setattr(module, "LARGEST", 0)
+    theirs = Recogniser(path)
+    assert type(own._engine) is not type(theirs._engine)
+    ours, expected = (heard(each, kennedy) for each in (own, theirs))
+    assert text(ours) == text(expected)
+    words, expected_words = ([word for segment in found for word in segment.words] for found in (ours, expected))
+    for word, other in zip(words, expected_words, strict=True):
+        assert (word.start, word.end) == pytest.approx((other.start, other.end), abs=0.1)
+    if model == "base":
+        languages, probabilities = zip(*(each.detect_language(kennedy) for each in (own, theirs)), strict=True)
+        assert languages == ("en", "en")
+        assert probabilities[0] == pytest.approx(probabilities[1], abs=0.02)
+
+
 def tokens(*pieces: tuple[str, float]) -> list[Token]:
     return [Token(piece.encode(), 0.9, end) for piece, end in pieces]
 

@@ -129,7 +129,7 @@ def test_a_thousand_files_in_one_job(service: Live, tmp_path: Path) -> None:
 
 def test_kill_at_three_moments_loses_nothing_and_repeats_nothing(tmp_path: Path, models_dir: Path, jfk: Path) -> None:
     service = Live(tmp_path / "data", models_dir)
-    count = 18
+    count = 40
     service.start()
     try:
         id = service.submit({f"{n}.wav": jfk for n in range(count)}, formats=["json", "txt"])

@@ -1,0 +1,215 @@
+"""Networks of our own against the same in plain numpy, read from a model file of random weights."""
+
+import math
+import re
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from container import ggml, mel, network, weights
+from container.catalogue import ModelError
+from container.network import FOLLOWING, Network
+from container.recogniser import Recogniser
+
+Floats = NDArray[np.float32]
+
+STATE, HEADS, LAYERS = 96, 6, 4
+SIZE = STATE // HEADS
+MODEL = ggml.Hyperparameters(51_864, 1500, STATE, HEADS, LAYERS, 448, STATE, HEADS, LAYERS, 80, ggml.FORMAT_F16)
+FILTERS = np.abs(np.random.default_rng(1).normal(0, 0.01, (80, mel.FREQUENCIES))).astype(np.float32)
+POSITIONS = 500
+
+# Products of whole numbers are each wrong by a hundredth.
+WRONG = 0.05
+
+
+class Plain:
+    """OpenAI's model, layer by layer."""
+
+    def __init__(self, weights: dict[str, Floats]) -> None:
+        self._weights = weights
+
+    def encoded(self, mels: Floats) -> Floats:
+        x = mels
+        for name, stride in (("conv1", 1), ("conv2", 2)):
+            kernel, bias = self._weights[f"encoder.{name}.weight"], self._weights[f"encoder.{name}.bias"]
+            windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (1, 1))), 3, axis=1)[:, ::stride]
+            x = gelu(np.einsum("int,oit->on", windows, kernel) + bias)
+        x = x.T + self._weights["encoder.positional_embedding"][: x.shape[1]]
+        for layer in range(LAYERS):
+            name = f"encoder.blocks.{layer}"
+            y = self._normalised(x, f"{name}.attn_ln")
+            x = x + self._attended(y, y, f"{name}.attn")[0]
+            x = self._forward(x, name)
+        return self._normalised(x, "encoder.ln_post")
+
+    def cross(self, encoded: Floats, layer: int) -> tuple[Floats, Floats]:
+        """Keys and values of the sound."""
+        name = f"decoder.blocks.{layer}.cross_attn"
+        return self._linear(encoded, f"{name}.key"), self._linear(encoded, f"{name}.value")
+
+    def read(self, tokens: list[int], encoded: Floats) -> tuple[Floats, Floats]:
+        """Scores after the last token, and what the following heads attend to at each."""
+        embeddings = self._weights["decoder.token_embedding.weight"]
+        x = embeddings[tokens] + self._weights["decoder.positional_embedding"][: len(tokens)]
+        shares: dict[int, Floats] = {}
+        for layer in range(LAYERS):
+            name = f"decoder.blocks.{layer}"
+            y = self._normalised(x, f"{name}.attn_ln")
+            x = x + self._attended(y, y, f"{name}.attn", causal=True)[0]
+            y = self._normalised(x, f"{name}.cross_attn_ln")
+            mixed, shares[layer] = self._attended(y, encoded, f"{name}.cross_attn")
+            x = self._forward(x + mixed, name)
+        followed = np.stack([shares[layer][head] for layer, head in FOLLOWING[LAYERS, False]])
+        return self._normalised(x[-1:], "decoder.ln")[0] @ embeddings.T, followed
+
+    def _attended(self, x: Floats, to: Floats, name: str, causal: bool = False) -> tuple[Floats, Floats]:
+        sources = ((x, "query"), (to, "key"), (to, "value"))
+        query, key, value = (
+            self._linear(source, f"{name}.{part}").reshape(len(source), HEADS, SIZE).swapaxes(0, 1)
+            for source, part in sources
+        )
+        scores = query @ key.swapaxes(1, 2) / math.sqrt(SIZE)
+        if causal:
+            scores = scores + np.triu(np.full(scores.shape[1:], -np.inf), 1)
+        scores = np.exp(scores - scores.max(-1, keepdims=True))
+        shares = scores / scores.sum(-1, keepdims=True)
+        return self._linear((shares @ value).swapaxes(0, 1).reshape(len(x), STATE), f"{name}.out"), shares
+
+    def _forward(self, x: Floats, name: str) -> Floats:
+        wide = gelu(self._linear(self._normalised(x, f"{name}.mlp_ln"), f"{name}.mlp.0"))
+        return x + self._linear(wide, f"{name}.mlp.2")
+
+    def _linear(self, x: Floats, name: str) -> Floats:
+        product: Floats = x @ self._weights[f"{name}.weight"].T + self._weights.get(f"{name}.bias", np.float32(0))
+        return product
+
+    def _normalised(self, x: Floats, name: str) -> Floats:
+        spread = np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+        return (x - x.mean(-1, keepdims=True)) / spread * self._weights[f"{name}.weight"] + self._weights[
+            f"{name}.bias"
+        ]
+
+
+def gelu(x: Floats) -> Floats:
+    return (x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2).astype(np.float32)
+
+
+def written(path: Path, model: ggml.Hyperparameters = MODEL) -> dict[str, Floats]:
+    """A model file of random weights, and these as they were written."""
+    rng, tensors = np.random.default_rng(2), {}
+    for name, shape in network.shapes(model).items():
+        values = rng.normal(size=shape) / math.sqrt(math.prod(shape[1:]) or 1)
+        tensors[name] = (1 + values / 10 if re.search(r"(ln|ln_post)\.weight$", name) else values).astype(np.float16)
+    texts = [b" " if number == 220 else b"%d" % number for number in range(50_257)]
+    with path.open("wb") as file:
+        ggml.write(file, model, FILTERS, texts, tensors.items())
+    return {name: array.astype(np.float32) for name, array in tensors.items()}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plain]:
+    path = tmp_path_factory.mktemp("model") / "random.bin"
+    return path, Plain(written(path))
+
+
+@pytest.fixture(scope="module")
+def made(file: tuple[Path, Plain]) -> Network:
+    return Network(file[0], 1)
+
+
+@pytest.fixture(scope="module")
+def sounds() -> list[Floats]:
+    return [np.random.default_rng(seed).normal(0, 0.1, 16_000 * 4).astype(np.float32) for seed in range(2)]
+
+
+def near(found: Floats, expected: Floats) -> bool:
+    return bool(np.abs(found - expected).mean() < WRONG * np.abs(expected).mean())
+
+
+def test_keys_and_values_are_those_of_whisper(file: tuple[Path, Plain], made: Network, sounds: list[Floats]) -> None:
+    heard = made.listen(sounds, POSITIONS)
+    for number, sound in enumerate(sounds):
+        encoded = file[1].encoded(mel.spectrum(sound, FILTERS, 2 * POSITIONS))
+        for layer in range(LAYERS):
+            key, value = (array.reshape(POSITIONS, HEADS, SIZE) for array in file[1].cross(encoded, layer))
+            assert near(heard.parts[2 * layer][number, 0], key.transpose(1, 2, 0))
+            assert near(heard.parts[2 * layer + 1][number, 0], value.transpose(1, 0, 2))
+
+
+def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Network, sounds: list[Floats]) -> None:
+    """Some tokens together, some one by one, and two attempts that go different ways."""
+    heard, tokens = made.listen(sounds, POSITIONS), [[50_257, 11, 12, 13], [50_257, 20, 21, 22]]
+    read = made.read(np.array(tokens)[:, np.newaxis, :2], made.nothing_read(2), heard)
+    assert read.attention.shape == (2, 1, 8, 2, POSITIONS)
+    read = made.read(np.array(tokens)[:, np.newaxis, 2:3], read.past, heard)
+    different = [[[13], [14]], [[22], [23]]]
+    read = made.read(np.array(different), read.past.tried(2), heard)
+    assert read.past.length == 4
+    for number, sound in enumerate(sounds):
+        encoded = file[1].encoded(mel.spectrum(sound, FILTERS, 2 * POSITIONS))
+        for attempt in range(2):
+            whole = [*tokens[number][:3], different[number][attempt][0]]
+            scores, shares = file[1].read(whole, encoded)
+            assert near(read.scores[number, attempt], scores)
+            assert near(read.attention[number, attempt][:, 0], shares[:, -1])
+
+
+def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> None:
+    heard = made.listen(sounds, POSITIONS)
+    both = made.read(np.full((2, 1, 3), 7), made.nothing_read(2), heard)
+    alone = made.read(np.full((1, 1, 1), 8), both.past.of([1]), heard.of([1]))
+    together = made.read(np.full((2, 1, 1), 8), both.past, heard)
+    assert near(alone.scores[0], together.scores[1])
+
+
+def test_zeros_stay_zeros(made: Network) -> None:
+    """A row of nothing has no scale."""
+    heard = made.listen([np.zeros(16_000, np.float32)], POSITIONS)
+    assert all(np.isfinite(part).all() for part in heard.parts)
+
+
+@pytest.mark.parametrize("wrong", ["encoder.blocks.2.mlp.9.weight", "encoder.blocks.2.mlp.0.weighs"])
+def test_a_model_with_another_tensor_is_damaged(wrong: str, models_dir: Path, tmp_path: Path) -> None:
+    whole = weights.path("tiny.en", models_dir).read_bytes()
+    name = b"encoder.blocks.2.mlp.0.weight"
+    assert whole.count(name) == 1
+    (tmp_path / "odd.bin").write_bytes(whole.replace(name, wrong.encode()))
+    with pytest.raises(ModelError, match=rf"odd\.bin is damaged.*it has no place for '{re.escape(wrong)}'"):
+        Recogniser(tmp_path / "odd.bin")
+
+
+def test_a_model_with_a_wrong_shape_is_damaged(models_dir: Path, tmp_path: Path) -> None:
+    whole = weights.path("tiny.en", models_dir).read_bytes()
+    head = ggml.Tensor("encoder.blocks.0.mlp.0.weight", ggml.Q8_0, (1536, 384)).head()
+    turned = ggml.Tensor("encoder.blocks.0.mlp.0.weight", ggml.Q8_0, (384, 1536)).head()
+    assert whole.count(head) == 1
+    (tmp_path / "odd.bin").write_bytes(whole.replace(head, turned))
+    with pytest.raises(
+        ModelError, match=r"no place for 'encoder\.blocks\.0\.mlp\.0\.weight' of the shape \(384, 1536\)"
+    ):
+        Recogniser(tmp_path / "odd.bin")
+
+
+def test_a_model_that_has_a_tensor_twice_is_damaged(models_dir: Path, tmp_path: Path) -> None:
+    whole = weights.path("tiny.en", models_dir).read_bytes()
+    odd = whole.replace(b"encoder.blocks.0.attn.out.weight", b"encoder.blocks.1.attn.out.weight")
+    (tmp_path / "odd.bin").write_bytes(odd)
+    with pytest.raises(ModelError, match="some of its tensors are missing"):
+        Recogniser(tmp_path / "odd.bin")
+
+
+@pytest.mark.parametrize("change", [{"text_heads": 7}, {"audio_heads": 7}, {"audio_state": 97}])
+def test_a_model_whose_heads_do_not_fit_is_damaged(tmp_path: Path, change: dict[str, int]) -> None:
+    odd = replace(MODEL, **change)
+    path = tmp_path / "odd.bin"
+    written(path)
+    data = bytearray(path.read_bytes())
+    for place, value in enumerate(astuple(odd), start=1):
+        data[4 * place : 4 * place + 4] = value.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=r"odd\.bin is damaged"):
+        Recogniser(path)

@@ -1,0 +1,103 @@
+"""Numbers of tokens and the tokens of texts, against whisper.cpp's."""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import _pywhispercpp as whisper
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib.languages import CODES
+from container import ggml, weights
+from container.binary import Reader
+from container.vocabulary import Vocabulary
+from container.whispercpp import _hush
+
+Pair = tuple[Vocabulary, Any]
+
+
+@pytest.fixture(scope="module", params=["tiny.en", "base"])
+def pair(request: pytest.FixtureRequest, models_dir: Path) -> Iterator[Pair]:
+    """Ours, and a context of whisper.cpp."""
+    _hush()
+    path = weights.install(request.param, models_dir, lambda *_: None)
+    with path.open("rb") as file:
+        reader = Reader(file, path.name)
+        model = ggml.read_hyperparameters(reader)
+        ggml.read_filters(reader)
+        own = Vocabulary(ggml.read_tokens(reader), model.vocabulary, model.multilingual)
+    context = whisper.whisper_init_from_file_with_params(str(path), whisper.whisper_context_default_params())
+    yield own, context
+    whisper.whisper_free(context)
+
+
+def test_special_tokens_are_where_they_should_be(pair: Pair) -> None:
+    own, context = pair
+    assert own.end == whisper.whisper_token_eot(context)
+    assert own.start == whisper.whisper_token_sot(context)
+    assert own.previous == whisper.whisper_token_prev(context)
+    assert own.no_stamps == whisper.whisper_token_not(context)
+    assert own.stamps == whisper.whisper_token_beg(context)
+    assert own.no_speech == own.no_stamps - 1
+    assert own.size == whisper.whisper_n_vocab(context)
+    assert own.texts[own.space] == b" "
+    assert [own.texts[number] for number in (0, 262, 5000)] == [
+        whisper.whisper_token_to_bytes(context, number) for number in (0, 262, 5000)
+    ]
+
+
+def test_tasks_are_what_whisper_is_told(pair: Pair) -> None:
+    own, context = pair
+    if not own.multilingual:
+        assert own.task("en", False) == [whisper.whisper_token_sot(context)]
+        return
+    for code in set(CODES) - {"yue"}:
+        spoken = whisper.whisper_token_lang(context, whisper.whisper_lang_id(code))
+        assert spoken in own.languages
+        assert own.task(code, True) == [own.start, spoken, whisper.whisper_token_translate(context)]
+        assert own.task(code, False) == [own.start, spoken, whisper.whisper_token_transcribe(context)]
+    assert own.task("yue", False) == own.task("zh", False), "base has no Cantonese"
+
+
+@pytest.fixture(scope="module")
+def theirs(pair: Pair, models_dir: Path) -> Iterator[Callable[[str], list[int]]]:
+    """whisper.cpp's tokens of a text: its own function, since the binding has none to get them by."""
+    library = ctypes.CDLL(whisper.__file__)
+    library.whisper_init_from_file.restype = ctypes.c_void_p
+    name = "base" if pair[0].multilingual else "tiny.en"
+    context = ctypes.c_void_p(library.whisper_init_from_file(str(weights.path(name, models_dir)).encode()))
+
+    def tokens(text: str) -> list[int]:
+        found = (ctypes.c_int32 * 1000)()
+        count = library.whisper_tokenize(context, text.encode(), found, 1000)
+        assert count >= 0
+        return found[:count]
+
+    yield tokens
+    library.whisper_free(context)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Hello, world!",
+        " my fellow AMERICANS' 3.5%",
+        "they're I'll it's",
+        "a  b\n\n c ",
+        "Straße, 日本語 😀",
+        "\t",
+    ],
+)
+def test_texts_become_the_same_tokens(pair: Pair, theirs: Callable[[str], list[int]], text: str) -> None:
+    assert pair[0].tokens(text) == theirs(text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=60))
+def test_any_text_is_written_as_it_is(pair: Pair, text: str) -> None:
+    own, _ = pair
+    assert b"".join(own.texts[token] for token in own.tokens(text)) == text.encode()
