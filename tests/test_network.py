@@ -89,13 +89,14 @@ class Plain:
 
     def _normalised(self, x: Floats, name: str) -> Floats:
         spread = np.sqrt(x.var(-1, keepdims=True) + 1e-5)
-        return (x - x.mean(-1, keepdims=True)) / spread * self._weights[f"{name}.weight"] + self._weights[
-            f"{name}.bias"
-        ]
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        scaled: Floats = (x - x.mean(-1, keepdims=True)) / spread * weight + bias
+        return scaled
 
 
 def gelu(x: Floats) -> Floats:
-    return (x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2).astype(np.float32)
+    activated: Floats = (x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2).astype(np.float32)
+    return activated
 
 
 def written(path: Path, model: ggml.Hyperparameters = MODEL) -> dict[str, Floats]:
