@@ -48,7 +48,7 @@ class Tensor(Structure):
     )
 
 
-OPERATION, SIZES, SOURCES = Tensor.op.offset, Tensor.ne.offset, Tensor.src.offset
+OPERATION, SIZES = Tensor.op.offset, Tensor.ne.offset
 
 
 class Traits(Structure):

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from container import ggml
-from container.layers import Layers, Rows, Weights
+from container.layers import Layers, Rows
 from container.onnx import Shape
+from container.tensors import Weights
 
 Heads = Sequence[tuple[int, int]]
 """Blocks and heads in them, both from 0."""
@@ -75,7 +76,7 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
 
     last = add("Slice", x, integers(-1), integers(model.text_context), integers(2))
     rows = layers.rows(layers.normalised(last, "decoder.ln"))
-    scores = layers.product(rows, weights["decoder.token_embedding.weight"])
+    scores = layers.product(rows, weights.parts("decoder.token_embedding.weight"))
     shares = add("Concat", *followed, axis=2)
     results = {
         scores: ["sounds", "attempts", 1, model.vocabulary],

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from container.engine import BEST_OF, LEAST_ENTROPY, LEAST_PROBABILITY, NO_SPEECH, STAMP_SECONDS, WINDOW
-from container.network import Floats, Network, Sounds
+from container.network import Network, Sounds
+from container.tensors import Floats
 
 LATEST_START = 1.0
 """Seconds after which the first time stamp may not be."""

@@ -1,8 +1,9 @@
 """Whisper's encoder by onnxruntime: from the spectrum of a sound to the keys and values that its decoder attends to."""
 
 from container import ggml
-from container.layers import Layers, Weights
+from container.layers import Layers
 from container.onnx import Shape
+from container.tensors import Weights
 
 CONVOLUTIONS = {"encoder.conv1": 1, "encoder.conv2": 2}
 """With their strides: frames of the spectrum become half as many positions."""

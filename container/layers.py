@@ -1,11 +1,12 @@
 """The layers of Whisper's networks as operators of onnxruntime, their products in whole numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from container.onnx import Graph
+from container.tensors import Floats, Weights
 
 OPERATORS = 17
 """Version of ONNX's operators: the first with a normalisation of layers."""
@@ -16,17 +17,10 @@ the 127 that 8 bits have, that are up to 3 sums of 10,000 on speech, and errors 
 6 of a million, which change nothing. None would need 64.
 """
 
-AT_ONCE = 4096
-"""Columns of weights that are made whole together: a vocabulary would take four times its memory."""
-
 TINY = np.float32(np.finfo(np.float32).tiny)
 
 EPSILON = 1e-5
 """Added to variances by OpenAI's model."""
-
-Floats = NDArray[np.float32]
-Weights = Mapping[str, Floats]
-"""By the names and with the shapes of OpenAI's model."""
 
 Rows = tuple[str, str]
 """Names of rows from -1 to 1 and of their scales."""
@@ -61,22 +55,26 @@ class Layers:
         """By whole numbers, with a scale for each row of what goes in, and for each column of the weights. Only keys
         have no bias. The result is multiplied by `factor`.
         """
-        product = self.product(rows, self._weights[f"{name}.weight"] * np.float32(factor))
+        product = self.product(rows, [self._weights[f"{name}.weight"] * np.float32(factor)])
         if name.endswith(".key"):
             return product
         return self.add("Add", product, self.constant(self._weights[f"{name}.bias"] * np.float32(factor)))
 
-    def product(self, rows: Rows, weight: Floats) -> str:
+    def product(self, rows: Rows, parts: Iterable[Floats]) -> str:
+        """With weights that come in parts."""
         x, scale = rows
-        steps = np.maximum(np.maximum(weight.max(1), -weight.min(1)), TINY) / np.float32(STEPS)
-        matrix = np.empty(weight.shape[::-1], np.int8)
-        for column in range(0, len(weight), AT_ONCE):
-            part = slice(column, column + AT_ONCE)
-            np.rint(weight[part].T / steps[part], out=matrix[:, part], casting="unsafe")
-        whole = (matrix, steps, np.zeros(len(steps), np.int8))
+        matrices, steps = map(list, zip(*map(_whole, parts), strict=True))
+        matrix, sizes = np.concatenate(matrices, axis=1), np.concatenate(steps)
+        whole = (matrix, sizes, np.zeros(len(sizes), np.int8))
         return self.add("Mul", self.add("com.microsoft.DynamicQuantizeMatMul", x, *map(self.constant, whole)), scale)
 
     def forward(self, x: str, name: str) -> str:
         """The sum of x and what the two outer layers of a block make of it."""
         wide = self.linear(self.rows(self.normalised(x, f"{name}.mlp_ln")), f"{name}.mlp.0")
         return self.add("Add", x, self.linear(self.rows(self.add("com.microsoft.Gelu", wide)), f"{name}.mlp.2"))
+
+
+def _whole(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """Weights [out, in] as whole numbers [in, out], and what one step is worth in each column."""
+    steps = np.maximum(np.abs(weight).max(1), TINY) / np.float32(STEPS)
+    return np.rint(weight.T / steps).astype(np.int8), steps

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from container import ggml, mel, network, weights
+from container import ggml, mel, tensors, weights
 from container.catalogue import ModelError
 from container.network import FOLLOWING, Network
 from container.recogniser import Recogniser
@@ -101,14 +101,14 @@ def gelu(x: Floats) -> Floats:
 
 def written(path: Path, model: ggml.Hyperparameters = MODEL) -> dict[str, Floats]:
     """A model file of random weights, and these as they were written."""
-    rng, tensors = np.random.default_rng(2), {}
-    for name, shape in network.shapes(model).items():
+    rng, made = np.random.default_rng(2), {}
+    for name, shape in tensors.shapes(model).items():
         values = rng.normal(size=shape) / math.sqrt(math.prod(shape[1:]) or 1)
-        tensors[name] = (1 + values / 10 if re.search(r"(ln|ln_post)\.weight$", name) else values).astype(np.float16)
+        made[name] = (1 + values / 10 if re.search(r"(ln|ln_post)\.weight$", name) else values).astype(np.float16)
     texts = [b" " if number == 220 else b"%d" % number for number in range(50_257)]
     with path.open("wb") as file:
-        ggml.write(file, model, FILTERS, texts, tensors.items())
-    return {name: array.astype(np.float32) for name, array in tensors.items()}
+        ggml.write(file, model, FILTERS, texts, made.items())
+    return {name: array.astype(np.float32) for name, array in made.items()}
 
 
 @pytest.fixture(scope="module")
