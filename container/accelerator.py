@@ -155,6 +155,9 @@ def operation(name: bytes) -> int:
 
 @functools.cache
 def traits(type: int) -> Traits:
+    """Raises RuntimeError if ggml is another version."""
+    if library().ggml_version() != VERSION:
+        raise RuntimeError(f"pywhispercpp 1.5.1 is needed, with ggml {VERSION.decode()}.")
     found: Traits = library().ggml_get_type_traits(type)[0]
     return found
 

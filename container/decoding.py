@@ -105,10 +105,14 @@ class Decoding:
         self, sounds: Sounds, bounds: Sequence[Bounds], asked: list[int], temperature: float
     ) -> list[list[Said]]:
         """Attempts at each sound: one, or if the temperature is above zero some by chance."""
-        times = BEST_OF if temperature else 1
-        read = self._network.read(np.array([[asked]] * len(bounds)), self._network.nothing_read(len(bounds)), sounds)
+        times, task = BEST_OF if temperature else 1, asked.index(self._words.start) + 1
+        past = self._network.nothing_read(len(bounds))
+        read = self._network.read(np.array([[asked[:task]]] * len(bounds)), past, sounds)
+        silent = [_probability(row[0], self._words.no_speech) for row in read.scores]
+        if asked[task:]:
+            read = self._network.read(np.array([[asked[task:]]] * len(bounds)), read.past, sounds)
         scores, past = np.repeat(read.scores, times, axis=1), read.past.tried(times)
-        found = [[Said(_probability(row[0], self._words.no_speech)) for _ in range(times)] for row in scores]
+        found = [[Said(no_speech) for _ in range(times)] for no_speech in silent]
         chances = [[np.random.default_rng(number) for number in range(times)] for _ in bounds]
         left = list(range(len(bounds)))
         while True:
@@ -157,10 +161,10 @@ class Decoding:
         words, tokens = self._words, said.tokens
         over = tokens[-1] > words.stamps and self._seconds(tokens[-1]) + NO_TIME >= bounds.seconds
         said.whole = tokens[-1] == words.end or over or len(tokens) > bounds.tokens
-        if not said.whole and len(tokens) >= self._network.most_tokens:
+        if not said.whole and len(tokens) >= self._network.room:
             last = self._last_stamp(tokens)
             said.whole, said.stuck = True, last is None or self._seconds(tokens[last]) < WINDOW / 2
-            kept = 0 if last is None else last + 1
+            kept = len(tokens) if last is None else last + 1
             del tokens[kept:], said.logarithms[kept:]
 
     def _last_stamp(self, tokens: list[int]) -> int | None:

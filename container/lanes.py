@@ -1,6 +1,6 @@
 """Several recognisers side by side in one process: each thread has a model of its own.
 
-whisper.cpp runs outside Python's interpreter lock, so threads use all processors. Lambda has no /dev/shm, which rules
+Recognisers run outside Python's interpreter lock, so threads use all processors. Lambda has no /dev/shm, which rules
 out the locks and queues of multiprocessing.
 """
 

@@ -22,7 +22,7 @@ def held(model_size: int) -> float:
 
 
 def layout(cpus: int, memory: int, model_size: int) -> Layout:
-    """One recogniser per processor as far as memory goes: whisper.cpp scales better over models than over threads.
+    """One recogniser per processor as far as memory goes: recognising scales better over models than over threads.
 
     `memory` and `model_size` are bytes. Processors that memory leaves without a recogniser become threads.
     """

@@ -80,7 +80,7 @@ class Network:
         following = FOLLOWING[self.model.text_layers, self.model.multilingual]
         self._encoder = _session(encoder(self.model, weights), threads)
         self._decoder = _session(decoder(self.model, weights, following), threads)
-        self.most_tokens = self.model.text_context // 2 - 4
+        self.room = self.model.text_context // 2 - 4
         self.longest_prompt = self.model.text_context // 2 - 1
         self._names = [given.name for given in self._decoder.get_inputs()]
 
@@ -115,10 +115,12 @@ class Network:
 
 
 def _session(network: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """By way of a file: of bytes the binding keeps its own copy. An arena would keep the most that ever was needed."""
+    """By way of a file: of bytes the binding keeps its own copy. An arena would keep the most that ever was needed,
+    and plans of memory are for sounds of one length.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.enable_cpu_mem_arena = False
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.onnx")
         path.write_bytes(network)

@@ -140,7 +140,7 @@ def _fields(message: memoryview) -> dict[int, list[Any]]:
 
 def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
-    while message[at] & 0x80:
+    while message[at] & 0x80 and shift < 64:
         value |= (message[at] & 0x7F) << shift
         at, shift = at + 1, shift + 7
     return value | message[at] << shift, at + 1

@@ -30,8 +30,8 @@ def pack(chunks: Sequence[BatchChunk], seconds: float, at_least: int = 1) -> lis
 
 
 def alike(chunks: Iterable[BatchChunk], count: int) -> Iterator[list[BatchChunk]]:
-    """All chunks, up to `count` of about the same length at a time."""
-    row = sorted(chunks, key=lambda chunk: chunk.seconds)
+    """All chunks, up to `count` of nearly the same length at a time, the longest first: none after takes longer."""
+    row = sorted(chunks, key=lambda chunk: -chunk.seconds)
     for start in range(0, len(row), count):
         yield row[start : start + count]
 

@@ -40,7 +40,7 @@ def onnx(file: bytes) -> bytes:
         return _network(constants(file))
     except KeyError as missing:
         raise MalformedFile(f"The voice activity model has no {missing}.") from None
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, ZeroDivisionError):
         raise MalformedFile("The weights of the voice activity model have other shapes than they should.") from None
 
 

@@ -37,6 +37,7 @@ class Vocabulary:
         )
         self.space = texts.index(b" ")
         self._numbers = {text: number for number, text in enumerate(texts[: self.end])}
+        self._longest = max(map(len, self._numbers))
 
     def task(self, language: str, translate: bool) -> list[int]:
         """What tells the decoder what to write."""
@@ -54,7 +55,8 @@ class Vocabulary:
     def _of_word(self, word: bytes) -> list[int]:
         found, at = [], 0
         while at < len(word):
-            end = next((end for end in range(len(word), at, -1) if word[at:end] in self._numbers), None)
+            furthest = min(len(word), at + self._longest)
+            end = next((end for end in range(furthest, at, -1) if word[at:end] in self._numbers), None)
             if end is not None:
                 found.append(self._numbers[word[at:end]])
             at = end or at + 1

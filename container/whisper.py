@@ -45,7 +45,7 @@ class Whisper:
 
     def close(self) -> None:
         """Give the memory back; the engine is of no use afterwards."""
-        del self._network, self._decoding
+        self.__dict__.clear()
 
     def hear(self, sounds: Sequence[Samples], request: Request) -> list[list[Token]]:
         """All for as long as the longest: what is after the end of one is silence."""

@@ -29,7 +29,7 @@ class Scripted:
 
     scripts: Sequence[Script]
     vocabulary: Vocabulary = WORDS
-    most_tokens: int = 220
+    room: int = 220
     asked: list[list[int]] = field(default_factory=list)
 
     def nothing_read(self, sounds: int) -> Past:
@@ -42,18 +42,23 @@ class Scripted:
         scores = np.full((*whole.shape[:2], self.vocabulary.size), -20, np.float32)
         for place, number in enumerate(sounds.parts[0]):
             for attempt, read in enumerate(whole[place].tolist()):
-                for token, score in self.scripts[int(number)](read[read.index(WORDS.start) + 1 :]).items():
+                for token, score in self.scripts[int(number)](read[read.index(self.vocabulary.start) + 1 :]).items():
                     scores[place, attempt, token] = score
         return Read(scores, np.zeros(0, np.float32), Past([whole], whole.shape[2]))
 
 
 def say(
-    *scripts: Script, bounds: Bounds = LONG, prompt: Sequence[int] = (), temperatures: Sequence[float] = (0.0,)
+    *scripts: Script,
+    bounds: Bounds = LONG,
+    prompt: Sequence[int] = (),
+    temperatures: Sequence[float] = (0.0,),
+    words: Vocabulary = WORDS,
 ) -> tuple[list[Said], Scripted]:
-    network = Scripted(scripts)
+    network = Scripted(scripts, words)
     sounds = Sounds([np.arange(len(scripts), dtype=np.float32)])
     decoding = Decoding(network)  # type: ignore[arg-type]
-    return decoding.say(sounds, [bounds] * len(scripts), [WORDS.start], list(prompt), temperatures), network
+    task = words.task("de", translate=False)
+    return decoding.say(sounds, [bounds] * len(scripts), task, list(prompt), temperatures), network
 
 
 def saying(*tokens: int) -> Script:
@@ -121,16 +126,17 @@ def test_no_more_is_said_than_anybody_could() -> None:
     assert (len(said.tokens), said.whole, said.doubtful) == (37, True, False)
 
 
-@pytest.mark.parametrize(("seconds", "stuck"), [(20.0, False), (10.0, True)])
-def test_what_goes_on_and_on_is_kept_up_to_its_last_stamp(seconds: float, stuck: bool) -> None:
-    """Unless that is early."""
+@pytest.mark.parametrize(("seconds", "kept", "stuck"), [(20.0, 102, False), (10.0, 102, True), (None, 220, True)])
+def test_what_goes_on_and_on_is_kept_up_to_its_last_stamp(seconds: float | None, kept: int, stuck: bool) -> None:
+    """And is tried again if that is early; if nothing better is found, without any stamp all of it is kept."""
 
     def once(read: list[int]) -> dict[int, float]:
-        return {stamp(seconds): 10.0} if len(read) in (100, 101) else {1000 + len(read): 10.0}
+        stamped = seconds is not None and len(read) in (100, 101)
+        return {stamp(seconds or 0) if stamped else 1000 + len(read): 10.0}
 
-    (said,), _ = say(once)
-    assert len(said.tokens) == len(said.logarithms) == 102
-    assert (said.stuck, said.doubtful) == (stuck, stuck)
+    (said,), network = say(once, temperatures=(0.0, 0.2))
+    assert len(said.tokens) == len(said.logarithms) == kept
+    assert (said.stuck, said.doubtful, len(network.asked)) == (stuck, stuck, 2 if stuck else 1)
 
 
 def test_what_loops_is_tried_again_warmer() -> None:
@@ -163,6 +169,26 @@ def test_what_is_unlikely_is_tried_again_unless_nobody_speaks() -> None:
     assert [said.doubtful for said in found] == [True, False]
     assert [said.nothing for said in found] == [False, True]
     assert len(network.asked) == 2
+
+
+def test_whether_anybody_speaks_is_told_before_the_language() -> None:
+    """After the task the token has no meaning."""
+    words = Vocabulary([*TEXTS, b"<|endoftext|>"], 51_865, multilingual=True)
+
+    def script(read: list[int]) -> dict[int, float]:
+        match read:
+            case []:
+                return {words.no_speech: 10.0, words.transcribe: 9.0}
+            case [_]:
+                raise AssertionError("language and task are read together")
+            case [_, _]:
+                return {1000: 10.0}
+            case _:
+                return {words.end: 10.0}
+
+    (said,), _ = say(script, words=words)
+    assert said.no_speech == pytest.approx(0.73, abs=0.01)
+    assert said.tokens == [1000, words.end]
 
 
 def test_attempts_are_the_same_every_time() -> None:

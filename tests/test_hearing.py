@@ -1,7 +1,9 @@
 """What is heard before and beside the words, and what the recogniser is told: one that takes notes stands in for it."""
 
 import json
+import math
 import wave
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from chalicelib.jobs import FileState, Guard, JobState, Options, Task
 from chalicelib.transcript import Chunk, Segment, Voice
 from container.hearing import LANGUAGE_GUESSED
 from container.media import RATE
+from container.recogniser import Piece
+from container.steps import OutOfTime
 from tests.stepped import Notes, begun, transcribed
 
 Samples = NDArray[np.int16]
@@ -110,6 +114,33 @@ class Numbered:
         return [Voice(start=span.start, end=span.end, vector=vector.tolist()) for span in chunk.speech[:1]]
 
 
+def test_chunks_are_heard_together_and_kept_apart(tmp_path: Path, models_dir: Path, speech: Samples) -> None:
+    """Two at a time, the longest first, as far as there is time, and later those that are left."""
+
+    class Pairs(Notes):
+        def transcribe(self, pieces: Sequence[Piece], *asked: Any) -> list[list[Segment]]:
+            lengths.append([round(len(sound) / RATE, 3) for sound, _ in pieces])
+            return super().transcribe(pieces, *asked)
+
+    lengths: list[list[float]] = []
+    notes, pause = Pairs(at_once=2), silence(4)
+    parts = [speech[: round(seconds * RATE)] for seconds in (2.5, 10.9, 7.6)]
+    source = recording(tmp_path, *(part for speech in parts for part in (speech, pause)))
+    told: dict[str, Any] = {"recogniser": lambda _: notes, "batch_seconds": 600.0}
+    steps = begun(source, tmp_path / "data", models_dir, options(language="fr"), **told)
+    steps.prepare("j", 0)
+    (batch,) = steps.batch("j")
+    first, second, third = (chunk.seconds for chunk in batch.chunks)
+    left = iter([math.inf, 0.0])
+    with pytest.raises(OutOfTime, match="stopped before chunk 0 of file 0"):
+        steps.transcribe("j", batch, lambda: next(left))
+    assert steps.transcribe("j", batch) == first
+    assert lengths == [[pytest.approx(each, abs=0.002) for each in pair] for pair in ([second, third], [first])]
+    steps.merge("j", 0)
+    merged = json.loads(steps.objects.get(keys.transcript("j", "o", "json")))
+    assert [segment["start"] for segment in merged["segments"]] == pytest.approx([0.3, 6.8, 21.7], abs=0.3)
+
+
 def test_what_was_heard_of_voices_is_kept_until_the_end(tmp_path: Path, models_dir: Path, speech: Samples) -> None:
     """Also by a step that broke off and is run again, which hears only what is left."""
 
@@ -129,8 +160,8 @@ def test_what_was_heard_of_voices_is_kept_until_the_end(tmp_path: Path, models_d
     (batch,) = steps.batch("j")
     with pytest.raises(MemoryError):
         steps.transcribe("j", batch)
-    longer = max(chunk.seconds for chunk in batch.chunks)
-    assert steps.transcribe("j", batch) == longer, "the shorter one is heard first"
+    shorter = min(chunk.seconds for chunk in batch.chunks)
+    assert steps.transcribe("j", batch) == shorter, "the longer one is heard first"
     assert steps.transcribe("j", batch) == 0
     assert len(notes.told) == 3
     work = sorted(key.removeprefix("work/j/0/") for key in steps.objects.keys(keys.work("j")) if "/0/" in key)

@@ -167,7 +167,7 @@ def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> N
     assert near(alone.scores[0], together.scores[1])
 
 
-def test_zeros_stay_zeros(made: Network) -> None:
+def test_silence_makes_no_odd_numbers(made: Network) -> None:
     """A row of nothing has no scale."""
     heard = made.listen([np.zeros(16_000, np.float32)], POSITIONS)
     assert all(np.isfinite(part).all() for part in heard.parts)
@@ -195,6 +195,26 @@ def test_a_model_with_a_wrong_shape_is_damaged(models_dir: Path, tmp_path: Path)
         Recogniser(tmp_path / "odd.bin")
 
 
+@pytest.mark.parametrize("texts", [[b"a"] * 50_257, [b" "] * 10])
+def test_a_model_without_its_tokens_is_damaged(tmp_path: Path, texts: list[bytes]) -> None:
+    path = tmp_path / "odd.bin"
+    with path.open("wb") as file:
+        ggml.write(file, MODEL, FILTERS, texts, [])
+    with pytest.raises(ModelError, match="it has no text for each token"):
+        Recogniser(path)
+
+
+def test_a_model_of_numbers_that_are_none_is_damaged(file: tuple[Path, Plain], tmp_path: Path) -> None:
+    whole = file[0].read_bytes()
+    bias = ggml.Tensor("decoder.blocks.1.mlp.0.bias", ggml.F32, (4 * STATE,)).head()
+    assert whole.count(bias) == 1
+    nan = np.full(1, np.nan, np.float32).tobytes()
+    at = whole.index(bias) + len(bias)
+    (tmp_path / "odd.bin").write_bytes(whole[:at] + nan + whole[at + 4 :])
+    with pytest.raises(ModelError, match=r"'decoder\.blocks\.1\.mlp\.0\.bias' of .* has values that are not finite"):
+        Recogniser(tmp_path / "odd.bin")
+
+
 def test_a_model_that_has_a_tensor_twice_is_damaged(models_dir: Path, tmp_path: Path) -> None:
     whole = weights.path("tiny.en", models_dir).read_bytes()
     odd = whole.replace(b"encoder.blocks.0.attn.out.weight", b"encoder.blocks.1.attn.out.weight")
@@ -203,8 +223,19 @@ def test_a_model_that_has_a_tensor_twice_is_damaged(models_dir: Path, tmp_path: 
         Recogniser(tmp_path / "odd.bin")
 
 
-@pytest.mark.parametrize("change", [{"text_heads": 7}, {"audio_heads": 7}, {"audio_state": 97}])
-def test_a_model_whose_heads_do_not_fit_is_damaged(tmp_path: Path, change: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text_heads": 7},
+        {"audio_heads": 7},
+        {"audio_state": 192},
+        {"audio_layers": 2**31 - 1},
+        {"audio_context": 100},
+        {"text_context": 2},
+        {"vocabulary": 50_000},
+    ],
+)
+def test_a_model_whose_sizes_do_not_fit_is_damaged(tmp_path: Path, change: dict[str, int]) -> None:
     odd = replace(MODEL, **change)
     path = tmp_path / "odd.bin"
     written(path)

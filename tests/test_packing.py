@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.transcript import Batch, BatchChunk
-from container.packing import MAX_CHUNKS, pack
+from container.packing import MAX_CHUNKS, alike, pack
 
 
 def chunks_of(*files: list[float]) -> list[BatchChunk]:
@@ -91,3 +91,14 @@ def test_no_other_division_has_a_shorter_longest_batch(seconds: list[float], at_
     )
     best = min(max(sum(seconds[start:end]) for start, end in pairwise(ends)) for ends in every_way)
     assert max(map(sum, batches)) == best
+
+
+@given(st.lists(st.floats(0.1, 30), max_size=20), st.integers(1, 5))
+def test_chunks_heard_together_are_alike(seconds: list[float], count: int) -> None:
+    chunks = [BatchChunk(file=0, index=index, seconds=each) for index, each in enumerate(seconds)]
+    groups = list(alike(chunks, count))
+    assert sorted(chunk.index for group in groups for chunk in group) == list(range(len(chunks)))
+    assert all(len(group) == count for group in groups[:-1])
+    assert all(group for group in groups)
+    row = [chunk.seconds for group in groups for chunk in group]
+    assert row == sorted(seconds, reverse=True)
