@@ -87,7 +87,8 @@ def signed_in(browser: Any, url: str, token: str, *forgiven: str) -> Iterator[An
     context.close()
     # What had arrived just before a page was reloaded is sent once more, and refused as it must be.
     expected = ("412 (Precondition Failed)", *forgiven)
-    assert [error for error in errors if not any(words in error for words in expected)] == []
+    unexpected = [error for error in errors if not any(words in error for words in expected)]
+    assert not unexpected, unexpected
     assert [asked for asked in requested if not asked.startswith((url, "blob:", "data:"))] == []
 
 
