@@ -46,6 +46,7 @@ class Hearing:
             return stored(self.objects, job.id, file.n)
         except ObjectMissing:
             pass
+        began = time.monotonic()
         findings, heard = self._best_track(job, file)
         warnings = list(findings.warnings)
         if not heard.chunks:
@@ -66,7 +67,8 @@ class Hearing:
             split=heard.several,
             chunks=heard.chunks,
         )
-        self.ask(job.id)
+        if time.monotonic() > began + ASK_SECONDS:
+            self.ask(job.id)
         self.objects.put(keys.audio(job.id, file.n), audio.model_dump_json().encode())
         return audio
 

@@ -38,7 +38,7 @@ class Bare:
     """The recogniser alone on the chunks of a file, with the same processes, its models loaded beforehand."""
 
     def __init__(self, sound: Path, models: Path) -> None:
-        self._model = catalogue.path("tiny.en", models)
+        model = catalogue.path("tiny.en", models)
         detector = SpeechDetector(catalogue.path(catalogue.VAD, models))
         blocks = list(media.decode(str(sound)))
         for block in blocks:
@@ -54,15 +54,16 @@ class Bare:
             for together in alike(row, Whisper.at_once)
         ]
 
+        layout = this_machine(model.stat().st_size)
+        context = multiprocessing.get_context("spawn")
+        self.pool = ProcessPoolExecutor(layout.recognisers, context, _load, (model, layout.threads))
+        list(self.pool.map(time.sleep, [0.5] * layout.recognisers))
+
     def seconds(self, half: int) -> float:
         """Wall time of every other group of chunks, from the first (0) or the second (1) on."""
-        layout = this_machine(self._model.stat().st_size)
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(layout.recognisers, context, _load, (self._model, layout.threads)) as pool:
-            list(pool.map(time.sleep, [0.5] * layout.recognisers))
-            began = time.monotonic()
-            list(pool.map(_recognise, self._together[half::2]))
-            return time.monotonic() - began
+        began = time.monotonic()
+        list(self.pool.map(_recognise, self._together[half::2]))
+        return time.monotonic() - began
 
 
 _loaded: list[Recogniser] = []
@@ -89,7 +90,7 @@ def test_twenty_minutes(tmp_path: Path, models_dir: Path, jfk: Path, figure: Fig
     times = looped(jfk, tmp_path / "long.wav", MINUTES)
     latencies: list[float] = []
     recogniser = Bare(tmp_path / "long.wav", models_dir)
-    with live(tmp_path / "data", models_dir) as service:
+    with recogniser.pool, live(tmp_path / "data", models_dir) as service:
         # Half before and half after: a machine that becomes slower meanwhile does so for both.
         bare = recogniser.seconds(0)
         id, through_service = timed(service, tmp_path / "long.wav", latencies)
