@@ -30,10 +30,14 @@ def pack(chunks: Sequence[BatchChunk], seconds: float, at_least: int = 1) -> lis
 
 
 def alike(chunks: Iterable[BatchChunk], count: int) -> Iterator[list[BatchChunk]]:
-    """All chunks, up to `count` of nearly the same length at a time, the longest first: none after takes longer."""
+    """All chunks, up to `count` of nearly the same length at a time, the longest first: none after takes longer.
+
+    About as many each time: one that is left over would be heard alone, which costs most.
+    """
     row = sorted(chunks, key=lambda chunk: -chunk.seconds)
-    for start in range(0, len(row), count):
-        yield row[start : start + count]
+    groups = math.ceil(len(row) / count)
+    for group in range(groups):
+        yield row[len(row) * group // groups : len(row) * (group + 1) // groups]
 
 
 def cuts(sums: list[int], count: int) -> Iterator[int]:

@@ -23,11 +23,24 @@ def ends(attention: Floats, kept: slice) -> NDArray[np.int64]:
     """
     mean, variance = attention.mean(1, keepdims=True), attention.var(1, keepdims=True)
     standard = (attention - mean) / np.sqrt(variance + EPSILON)
+    followed = _medians(standard[:, kept]).mean(0, dtype=np.float64)
+    return _firsts(_costs(-followed))
+
+
+def _medians(rows: Floats) -> Floats:
+    """Of each place and those around it, mirrored at both ends. The larger half is sorted out of all windows at once,
+    one by one: several times as quick as sorting each window.
+    """
     reach = MEDIAN // 2
-    padded = np.pad(standard, ((0, 0), (0, 0), (reach, reach)), mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, MEDIAN, axis=2)
-    followed = np.partition(windows, reach, axis=3)[..., reach].mean(0)
-    return _firsts(_costs(-followed[kept].astype(np.float64)))
+    padded = np.pad(rows, ((0, 0), (0, 0), (reach, reach)), mode="reflect")
+    left = [padded[..., start : start + rows.shape[2]] for start in range(MEDIAN)]
+    for _ in range(reach + 1):
+        largest, *rest = left
+        left = []
+        for other in rest:
+            left.append(np.minimum(largest, other))
+            largest = np.maximum(largest, other)
+    return largest
 
 
 def _costs(steps: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -159,9 +159,9 @@ class TestRecogniser:
         pieces = [kennedy[: 8 * RATE], kennedy, np.concatenate([kennedy, silence])]
         found = recogniser.transcribe([(audio, whole(audio)) for audio in pieces])
         assert [text(each) for each in found[1:]] == [SENTENCE] * 2
-        assert SENTENCE.startswith(text(found[0]).rstrip(".") + " ask")
+        assert SENTENCE.startswith(text(found[0]).rstrip(".").replace(",", "") + " ask")
         for one, other in zip(found[1], found[2], strict=True):
-            assert other.start == pytest.approx(one.start, abs=0.3)
+            assert other.start == pytest.approx(one.start, abs=0.5)
 
     @pytest.mark.parametrize(("start", "end"), [(0.0, 2.5), (0.0, 2.9), (0.0, 3.2), (0.1, 2.5)])
     def test_a_few_words(
