@@ -21,6 +21,11 @@ LONGEST = [
     "test_client.py",
     "test_page.py",
     "test_viewing.py",
+    "test_conformance.py",
+    "test_weights.py",
+    "test_transcriber.py",
+    "test_statemachine.py",
+    "test_recogniser.py",
 ]
 
 
