@@ -10,7 +10,7 @@ from typing import NamedTuple
 from unicodedata import category
 
 from chalicelib.transcript import Segment
-from chalicelib.wording import columns, ends_clause, ends_sentence, ideographic, slices, spaced, tidied, width
+from chalicelib.wording import columns, ends_clause, ends_sentence, ideographic, slices, spaced, width
 
 # Columns: an East Asian wide character takes two.
 LINE = 42
@@ -74,7 +74,7 @@ class Piece(NamedTuple):
 
 
 def captions(segments: Sequence[Segment], labelled: bool = False) -> list[Caption]:
-    """Captions of at most two lines of 42 columns, in order of time, none of which overlaps the next.
+    """Captions of tidy segments, at most two lines of 42 columns, in order of time, none of which overlaps the next.
 
     Each starts with its first word and ends with its last, or a little later where there is time: to be shown for 5/6
     of a second, or to be read at 20 columns a second (then at most 0.2 s later). A caption ends at every pause of a
@@ -82,7 +82,7 @@ def captions(segments: Sequence[Segment], labelled: bool = False) -> list[Captio
     then words. Words are cut only if they are longer than a line. If `labelled`, what a speaker says after another one
     begins with the name.
     """
-    row = pieces(tidied(segments))
+    row = pieces(segments)
     chosen = [caption for run in runs(list(named(row)) if labelled else row) for caption in split(run)]
     return list(timed(chosen))
 

@@ -9,7 +9,7 @@ from chalicelib.captions import captions
 from chalicelib.jobs import Format, Job, MediaFile
 from chalicelib.ports import Objects
 from chalicelib.transcript import Segment, Transcript
-from chalicelib.wording import ends_sentence, joined, tidied
+from chalicelib.wording import ends_sentence, joined
 
 # A paragraph ends at a pause of so many seconds, or with the first sentence after so many characters.
 PARAGRAPH_PAUSE = 2.0
@@ -24,8 +24,8 @@ def store(objects: Objects, job: Job, file: MediaFile, transcript: Transcript) -
 
 
 def render(transcript: Transcript, format: Format, word_timestamps: bool = True) -> bytes:
-    """`transcript` in `format`. Whether the words and their times are told matters to JSON alone."""
-    segments = tidied(transcript.segments)
+    """`transcript`, which is tidy, in `format`. Whether the words and their times are told matters to JSON alone."""
+    segments = transcript.segments
     match format:
         case Format.TXT:
             text = txt(segments)

@@ -7,11 +7,13 @@ hundredths of a second, but nothing of words. Together: each pause is put betwee
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from statistics import median
+from itertools import pairwise
+from statistics import median_high
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span, Word
-from container.guards import ALL, describes_sound
+from chalicelib.wording import ends_sentence
+from container.guards import ALL, closes_sound, describes_sound, opens_sound
 
 HALF_WORD = 0.12
 """Seconds before its end at which a word is certainly spoken."""
@@ -35,6 +37,9 @@ but the time for speaking it is before the pause.
 OUTSIDE = 1.0
 """Seconds by which the time of a word must miss all speech to count as outside of it."""
 
+PAUSE = 1.0
+"""Seconds without words that end a segment."""
+
 OPENING = (' "', " '", " (", " [", " “", " ‘", " «", " ¿", " ¡", "「", "『", "（", "《")
 """How punctuation begins that belongs to the word after it."""
 UNSPACED = [
@@ -50,10 +55,7 @@ UNSPACED = [
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of text (UTF-8, perhaps not whole characters), or a time stamp between segments if `text` is empty.
-
-    `end` is in seconds from the start of the audio: where the token, or the segment, ends.
-    """
+    """A piece of text (UTF-8, perhaps not whole characters), and the second of the audio where it ends."""
 
     text: bytes
     probability: float
@@ -71,42 +73,46 @@ class _Piece:
     spoken: bool
 
 
-def complete(tokens: list[Token]) -> tuple[list[Token], float | None]:
-    """The tokens that make whole segments, and the second from which to hear on if there is more to hear.
-
-    Whisper closes each segment with a time stamp and opens the next with another. If its output stops after an opening
-    stamp, or in the middle of a segment, it ran out of room and is to be asked again from there.
-    """
-    stamps = [index for index, token in enumerate(tokens) if not token.text and index > 0 and tokens[index - 1].text]
-    if not stamps or stamps[-1] == len(tokens) - 1:
-        return tokens, None
-    closing = stamps[-1]
-    opening = tokens[closing + 1]
-    return tokens[: closing + 1], tokens[closing].end if opening.text else opening.end
-
-
 def segments(tokens: list[Token], chunk: Chunk, guards: Collection[Guard] = ALL) -> list[Segment]:
-    """Segments with timed words, on the timeline of the chunk that the tokens were heard in."""
-    groups = [_pieces(group, chunk.start) for group in _groups(tokens)]
+    """Segments with timed words, on the timeline of the chunk that the tokens were heard in.
+
+    Each is a sentence, or less where there are pauses.
+    """
+    pieces = _pieces(tokens, chunk.start)
     if Guard.SOUNDS in guards:
-        groups = [group for group in groups if not describes_sound("".join(piece.text for piece in group))]
+        pieces = _said(pieces)
     if Guard.OUTSIDE in guards:
-        groups = _inside(groups, chunk.speech)
-    words = iter(_timed([piece for group in groups for piece in group], chunk))
-    return [Segment.of([next(words) for _ in group]) for group in groups if group]
+        pieces = _inside(pieces, chunk.speech)
+    return [Segment.of(group) for group in _groups(_timed(pieces, chunk))]
 
 
-def _groups(tokens: list[Token]) -> Iterator[list[Token]]:
-    """The tokens between time stamps."""
-    group: list[Token] = []
-    for token in tokens:
-        if token.text:
-            group.append(token)
-        elif group:
-            yield group
-            group = []
-    if group:
-        yield group
+def _groups(words: list[Word]) -> Iterator[list[Word]]:
+    """The words of each segment."""
+    start = 0
+    for end, (word, following) in enumerate(pairwise(words), start=1):
+        if following.start - word.end >= PAUSE or ends_sentence(word.text.strip(), following.text):
+            yield words[start:end]
+            start = end
+    if words:
+        yield words[start:]
+
+
+def _said(pieces: list[_Piece]) -> list[_Piece]:
+    """Without phrases that describe a sound."""
+    kept: list[_Piece] = []
+    phrase: list[_Piece] = []
+    for index, piece in enumerate(pieces):
+        phrase.append(piece)
+        text = "".join(part.text for part in phrase)
+        following = pieces[index + 1].text if index + 1 < len(pieces) else ""
+        if (
+            not following
+            or closes_sound(text)
+            or ends_sentence(text.strip(), "" if opens_sound(following) else following)
+        ):
+            kept += [] if describes_sound(text) else phrase
+            phrase = []
+    return kept
 
 
 def _pieces(tokens: list[Token], start: float) -> list[_Piece]:
@@ -130,19 +136,16 @@ def _pieces(tokens: list[Token], start: float) -> list[_Piece]:
     return [piece for piece in pieces if piece.spoken]
 
 
-def _inside(groups: list[list[_Piece]], speech: list[Span]) -> list[list[_Piece]]:
+def _inside(pieces: list[_Piece], speech: list[Span]) -> list[_Piece]:
     """The words during which, or near which, somebody speaks.
 
     A word's time is from the end of the one before it to its own: attention tells no more.
     """
     kept, before = [], float("-inf")
-    for group in groups:
-        inside = []
-        for piece in group:
-            start, before = min(before, piece.end), piece.end
-            if any(span.start - OUTSIDE < piece.end and start < span.end + OUTSIDE for span in speech):
-                inside.append(piece)
-        kept.append(inside)
+    for piece in pieces:
+        start, before = min(before, piece.end), piece.end
+        if any(span.start - OUTSIDE < piece.end and start < span.end + OUTSIDE for span in speech):
+            kept.append(piece)
     return kept
 
 
@@ -188,32 +191,35 @@ def _lag(pieces: list[_Piece], places: list[int], speech: list[Span]) -> float:
     """Seconds by which speech ends later than attention to it, in this audio.
 
     That is the median over the words before pauses, if punctuation follows: without it attention rests on the last
-    word until the next one is spoken.
+    word until the next one is spoken. With it that happens as well: of two medians, the one that is later.
     """
     final = dict(zip(places, pieces, strict=True))
     lags = [speech[place].end - piece.end for place, piece in final.items() if piece.last > piece.end]
     near = [lag for lag in lags if abs(lag) < LONGEST_SYLLABLE]
-    return median(near) if near else 0.0
+    return median_high(near) if near else 0.0
 
 
 def _places(pieces: list[_Piece], speech: list[Span]) -> list[int]:
     """For each word the number of the span that it is spoken in: the nearest ones that keep the order.
 
-    By dynamic programming over the words: the cost of a span is its distance from the word's middle, something if there
+    By dynamic programming over the words: the cost of a span is its distance from the word's time, something if there
     is no time for the word between the one before it and its end, and for each span before that is left without a word.
     """
     costs = [place * UNUSED for place in range(len(speech))]
     choices: list[list[int]] = []
     previous = pieces[0].end - 2 * HALF_WORD
     for piece in pieces:
-        middle = piece.end - min(HALF_WORD, (piece.end - previous) / 2)
+        half = min(HALF_WORD, (piece.end - previous) / 2)
+        latest = piece.end - half
+        # Before punctuation attention may have rested on the word for all of a pause.
+        earliest = previous + half if piece.last > piece.end else latest
         before, choice = costs, []
         costs = []
         for place, span in enumerate(speech):
             best = min(range(place + 1), key=lambda other: before[other] + max(0, place - other - 1) * UNUSED)
             skipped = max(0, place - best - 1) * UNUSED
             choice.append(best)
-            distance = max(0.0, span.start - middle, middle - span.end)
+            distance = max(0.0, span.start - latest, earliest - span.end)
             costs.append(before[best] + skipped + distance + SQUEEZED * _squeeze(previous, piece.end, span))
         choices.append(choice)
         previous = piece.end

@@ -20,7 +20,7 @@ SHORTEST_AUDIO = 1.0
 FULL_CONTEXT, POSITION_FRAMES = 1500, 2
 """Encoder positions for a window, and frames of the spectrum that become one."""
 
-CONTEXT_PER_SECOND, SPARE_CONTEXT, LEAST_CONTEXT = 50, 200, 500
+CONTEXT_PER_SECOND, SPARE_CONTEXT, LEAST_CONTEXT = 50, 200, 650
 """Encoder positions per second of audio, how many more to grant, and how many at least.
 
 With too few the decoder repeats itself, above all over short audio, and each new attempt costs more than they do.
@@ -42,8 +42,8 @@ LEAST_ENTROPY, LEAST_PROBABILITY, NO_SPEECH = 2.4, -1.0, 0.6
 of no speech at all is above. OpenAI's thresholds; entropy is whisper.cpp's in place of a compression ratio.
 """
 
-STAMP_SECONDS = 0.02
-"""Distance of two time stamps, and of two positions of the encoder."""
+POSITION_SECONDS = 0.02
+"""Distance of two positions of the encoder."""
 
 Samples = NDArray[np.float32]
 """16 kHz mono, -1 to 1."""

@@ -76,7 +76,7 @@ class Function:
             detector=detector,
             voices=voices,
             batch_seconds=float(environment["BATCH_SECONDS"]),
-            at_least=1,
+            workers=1,
         )
         whole = Whole(self._lanes, detector, environment["DEFAULT_MODEL"])
         self._items = Items(objects.client, objects.media, objects.transcripts, whole)

@@ -9,6 +9,7 @@ from chalicelib.transcript import Segment, Word
 ALL = frozenset(Guard)
 
 SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*)[\s.]*")
+CLOSED_SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*♪)[\s.]*")
 
 FASTEST_SPEECH = 40
 """Characters a second: twice what a fast speaker says."""
@@ -78,8 +79,18 @@ def guarded(found: list[Segment], guards: Collection[Guard]) -> list[Segment]:
 
 
 def describes_sound(text: str) -> bool:
-    """Whether a segment is what subtitles say where nobody speaks: [Music], (applause), *laughs*."""
+    """Whether a phrase is what subtitles say where nobody speaks: [Music], (applause), *laughs*."""
     return bool(SOUND.fullmatch(text))
+
+
+def opens_sound(text: str) -> bool:
+    """Whether such a phrase may start so."""
+    return text.lstrip().startswith(("[", "(", "*", "♪"))
+
+
+def closes_sound(text: str) -> bool:
+    """Whether it is such a phrase, and what comes next is another."""
+    return bool(CLOSED_SOUND.fullmatch(text))
 
 
 def is_phantom(segment: Segment) -> bool:

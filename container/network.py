@@ -60,7 +60,7 @@ class Past:
 @dataclass(frozen=True)
 class Read:
     """What comes of reading tokens: scores [sounds, attempts, vocabulary] of those that may be next, and the shares of
-    the sound [sounds, attempts, heads, tokens, positions] that was listened to at each.
+    the sound [sounds, attempts, heads, positions] that were listened to for it.
     """
 
     scores: Floats
@@ -111,7 +111,7 @@ class Network:
         for block in range(0, len(past.parts), 2):
             arrays += [*past.parts[block : block + 2], *sounds.parts[block : block + 2]]
         scores, attention, *parts = self._decoder.run(None, dict(zip(self._names, arrays, strict=True)))
-        return Read(scores[:, :, 0], attention, Past(parts, after))
+        return Read(scores[:, :, 0], attention[:, :, :, -1], Past(parts, after))
 
 
 def _session(network: bytes, threads: int) -> onnxruntime.InferenceSession:

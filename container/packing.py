@@ -11,8 +11,9 @@ from chalicelib.transcript import Batch, BatchChunk
 MAX_CHUNKS = 2000
 
 
-def pack(chunks: Sequence[BatchChunk], seconds: float, at_least: int = 1) -> list[Batch]:
-    """Batches of about `seconds` of audio each, and `at_least` so many where there are so many chunks.
+def pack(chunks: Sequence[BatchChunk], seconds: float, workers: int = 1) -> list[Batch]:
+    """Batches of up to about `seconds` of audio each, as many for each of the workers where there are so many chunks:
+    a last round that has no work for some of them would cost most of its time.
 
     A batch is a run of `chunks`, in their order, so the files given first are finished first. Of all ways to cut the
     row of chunks into that many runs this is one whose longest batch is shortest: never longer than the mean of the
@@ -21,7 +22,8 @@ def pack(chunks: Sequence[BatchChunk], seconds: float, at_least: int = 1) -> lis
     if not chunks:
         return []
     sums = [0, *accumulate(round(chunk.seconds * 1000) for chunk in chunks)]
-    wanted = max(math.ceil(sums[-1] / (seconds * 1000)), at_least, math.ceil(len(chunks) / MAX_CHUNKS))
+    wanted = max(math.ceil(sums[-1] / (seconds * 1000)), math.ceil(len(chunks) / MAX_CHUNKS), 1)
+    wanted = math.ceil(wanted / workers) * workers
     ends = list(cuts(sums, min(wanted, len(chunks))))
     return [
         Batch(index=index, chunks=list(chunks[start:end]))

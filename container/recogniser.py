@@ -8,7 +8,7 @@ from pathlib import Path
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span
 from container import ggml, mel
-from container.alignment import Token, complete, segments
+from container.alignment import Token, segments
 from container.binary import MalformedFile, Reader
 from container.catalogue import ModelError
 from container.engine import RATE, Engine, Request, Samples
@@ -18,8 +18,8 @@ from container.network import follows
 from container.whisper import Whisper
 from container.whispercpp import WhisperCpp
 
-UNHEARD_PROMISED, UNHEARD = 0.3, 1.5
-"""Seconds of speech left over that are heard in another pass: if the decoder said that there is more, and if not."""
+UNHEARD = 1.5
+"""Seconds of speech left over after the last word that are heard in another pass."""
 
 SHORTEST_STEP = 0.5
 """Seconds by which a pass must have got on for another to follow."""
@@ -93,16 +93,14 @@ class _Passes:
     def take(self, tokens: list[Token], guards: Collection[Guard]) -> None:
         """Takes what was heard of it."""
         start = self._start
-        tokens, resume = complete(tokens)
         heard = segments(tokens, Chunk(start=start, end=self._chunk.end, speech=self.speech), guards)
         self.found += heard
         end = heard[-1].end if heard else start
-        resume, enough = (end, UNHEARD) if resume is None else (max(end, start + resume), UNHEARD_PROMISED)
-        self.speech = _after(self.speech, resume)
-        if resume < start + SHORTEST_STEP or sum(span.end - span.start for span in self.speech) < enough:
+        self.speech = _after(self.speech, end)
+        if end < start + SHORTEST_STEP or sum(span.end - span.start for span in self.speech) < UNHEARD:
             self.speech = []
         else:
-            self._start = max(resume, self.speech[0].start - LEAD)
+            self._start = max(end, self.speech[0].start - LEAD)
 
 
 class Shelf:

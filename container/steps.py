@@ -19,7 +19,6 @@ from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Task
 from chalicelib.ports import Index, ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
 from chalicelib.transcript import Audio, Batch, BatchChunk, Segment, Transcript, Voice
-from chalicelib.wording import tidied
 from container import diarization
 from container.engine import Request
 from container.hearing import Hearing, model, samples, stored
@@ -56,8 +55,7 @@ class Steps:
     """The steps over the ports of a platform.
 
     `recogniser` gives the loaded model of a name, `detector` a fresh voice activity detector, `voices` the loaded model
-    of voices. `batch_seconds` of audio make a batch, but at least `at_least` batches are made where there is enough to
-    share out.
+    of voices. Up to `batch_seconds` of audio make a batch, and as many batches are made for each of the `workers`.
     """
 
     objects: Objects
@@ -67,7 +65,7 @@ class Steps:
     detector: Callable[[], SpeechDetector]
     voices: Callable[[], Voices]
     batch_seconds: float
-    at_least: int
+    workers: int
     clock: Callable[[], float] = time.time
 
     @unless_unwanted(list[int])
@@ -119,7 +117,7 @@ class Steps:
             while page := list(itertools.islice(prepared, PAGE)):
                 for found in requests.map(functools.partial(self._chunks, job_id), page):
                     chunks += found
-        batches = pack(chunks, self.batch_seconds, self.at_least)
+        batches = pack(chunks, self.batch_seconds, self.workers)
         self.objects.put(keys.batches(job_id), BATCHES.dump_json(batches))
         done = self._job(job_id).speech_seconds_done
         self.records.change_job(
@@ -175,7 +173,7 @@ class Steps:
             model=model(job),
             task=job.options.task,
             duration=audio.duration,
-            segments=tidied(_stitched(audio, results)),
+            segments=_stitched(audio, results),
         )
         self.objects.put(keys.version(job_id, n, keys.ORIGINAL), transcript.model_dump_json().encode())
         store(self.objects, job, file, transcript)

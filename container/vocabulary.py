@@ -19,7 +19,7 @@ CANTONESE_BEFORE = "zh"
 
 class Vocabulary:
     """The numbers of special tokens, in the order that they have: `end`, `start`, languages, `translate`, `transcribe`,
-    one for turns, `previous`, `no_speech`, `no_stamps`, and from `stamps` on a token for each time stamp, of 0 s first.
+    one for turns, `previous`, `no_speech`, `no_stamps`, and then a token for each time stamp.
     """
 
     def __init__(self, texts: Sequence[bytes], size: int, multilingual: bool) -> None:
@@ -32,21 +32,21 @@ class Vocabulary:
         self.start = self.end + 1
         self.languages = range(self.start + 1, self.start + 1 + languages)
         self.translate = self.start + languages + 1 if multilingual else 50_357
-        self.transcribe, self.previous, self.no_speech, self.no_stamps, self.stamps = (
-            self.translate + further for further in (1, 3, 4, 5, 6)
+        self.transcribe, self.previous, self.no_speech, self.no_stamps = (
+            self.translate + further for further in (1, 3, 4, 5)
         )
         self.space = texts.index(b" ")
         self._numbers = {text: number for number, text in enumerate(texts[: self.end])}
         self._longest = max(map(len, self._numbers))
 
     def task(self, language: str, translate: bool) -> list[int]:
-        """What tells the decoder what to write."""
+        """What tells the decoder what to write: no time stamps. Attention tells the times."""
         if not self.multilingual:
-            return [self.start]
+            return [self.start, self.no_stamps]
         number = whisper.whisper_lang_id(language)
         if number >= len(self.languages):
             number = whisper.whisper_lang_id(CANTONESE_BEFORE)
-        return [self.start, self.languages[number], self.translate if translate else self.transcribe]
+        return [self.start, self.languages[number], self.translate if translate else self.transcribe, self.no_stamps]
 
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text, the longest that fit first; what no token is made for is left out."""

@@ -1,5 +1,6 @@
 """Small Whisper models by networks of our own, which hear several sounds at once."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import threadpoolctl
 
 from container import warping
 from container.alignment import Token
-from container.decoding import Bounds, Decoding, Said
+from container.decoding import Decoding, Said
 from container.engine import (
     FULL_CONTEXT,
     LAST_TEMPERATURE,
+    POSITION_SECONDS,
     RATE,
-    STAMP_SECONDS,
     STEP,
     WINDOW,
     Request,
@@ -24,7 +25,7 @@ from container.engine import (
     most_tokens,
     positions,
 )
-from container.network import Network, Sounds
+from container.network import Network
 
 TEMPERATURES = [float(temperature) for temperature in np.arange(0, LAST_TEMPERATURE + STEP / 2, STEP)]
 
@@ -51,12 +52,11 @@ class Whisper:
         """All for as long as the longest: what is after the end of one is silence."""
         seconds = [length(sound) for sound in sounds]
         heard = self._network.listen([filled(sound) for sound in sounds], positions(max(seconds)))
-        bounds = [Bounds(each, most_tokens(each)) for each in seconds]
+        most = [most_tokens(each) for each in seconds]
         task = self._words.task(request.language, request.translate)
         prompt = self._words.tokens(request.prompt)[-self._network.longest_prompt :]
-        said = self._decoding.say(heard, bounds, task, prompt, TEMPERATURES if request.attempts else TEMPERATURES[:1])
-        ends = self._ends(heard, said, task, seconds)
-        return [self._tokens(*each) for each in zip(said, ends, strict=True)]
+        said = self._decoding.say(heard, most, task, prompt, TEMPERATURES if request.attempts else TEMPERATURES[:1])
+        return [self._tokens(*each) for each in zip(said, seconds, strict=True)]
 
     def detect_language(self, sound: Samples) -> tuple[str, float]:
         heard = self._network.listen([filled(sound[: int(WINDOW * RATE)])], FULL_CONTEXT)
@@ -67,29 +67,14 @@ class Whisper:
         best = int(shares.argmax())
         return _pywhispercpp.whisper_lang_str(best), float(shares[best] / shares.sum())
 
-    def _ends(self, heard: Sounds, said: list[Said], task: list[int], seconds: list[float]) -> list[list[float]]:
-        """When each token of text ends, in seconds."""
-        words = self._words
-        before = [*task[:2], words.no_stamps]
-        texts = [[token for token in one.tokens if token < words.end] for one in said]
-        longest = max(len(text) for text in texts)
-        rows = [[*before, *text, *[words.end] * (1 + longest - len(text))] for text in texts]
-        read = self._network.read(np.array([[row] for row in rows]), self._network.nothing_read(len(said)), heard)
-        found = []
-        for attention, text, each in zip(read.attention[:, 0], texts, seconds, strict=True):
-            kept = slice(len(before) - 1, len(before) + len(text))
-            shares = attention[:, : kept.stop + 1, : round(each / STAMP_SECONDS)]
-            found.append([float(place * STAMP_SECONDS) for place in warping.ends(shares, kept)] if text else [])
-        return found
-
-    def _tokens(self, said: Said, ends: list[float]) -> list[Token]:
+    def _tokens(self, said: Said, seconds: float) -> list[Token]:
+        """Those of text: each ends where what was listened to for the next begins."""
         if said.nothing:
             return []
-        words, times, found = self._words, iter(ends), []
-        for token, logarithm in zip(said.tokens, said.logarithms, strict=True):
-            probability = float(np.exp(logarithm))
-            if token < words.end:
-                found.append(Token(words.texts[token], probability, next(times)))
-            elif token >= words.stamps:
-                found.append(Token(b"", probability, (token - words.stamps) * STAMP_SECONDS))
-        return found
+        shares = np.stack(said.attention, axis=1)[:, :, : round(seconds / POSITION_SECONDS)]
+        ends = [*(POSITION_SECONDS * warping.starts(shares)[1:]).tolist(), seconds]
+        return [
+            Token(self._words.texts[token], math.exp(logarithm), end)
+            for token, logarithm, end in zip(said.tokens, said.logarithms, ends, strict=True)
+            if token != self._words.end
+        ]

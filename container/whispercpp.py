@@ -22,7 +22,6 @@ from container.engine import (
     NO_SPEECH,
     POSITION_FRAMES,
     RATE,
-    STAMP_SECONDS,
     STEP,
     WINDOW,
     Request,
@@ -58,7 +57,6 @@ class WhisperCpp:
         self._context = whisper.whisper_init_from_file_with_params(str(model_path), params)
         threadpoolctl.threadpool_limits(threads, "blas")
         self._eot = whisper.whisper_token_eot(self._context)
-        self._begin = whisper.whisper_token_beg(self._context)
 
     def close(self) -> None:
         """Give the memory back; the engine is of no use afterwards."""
@@ -102,17 +100,15 @@ class WhisperCpp:
             for segment in range(whisper.whisper_full_n_segments(self._context))
             for index in range(whisper.whisper_full_n_tokens(self._context, segment))
         ]
-        return [self._token(token) for token in data if token.id < self._eot or token.id >= self._begin]
+        return [self._token(token) for token in data if token.id < self._eot]
 
     def _token(self, data: Any) -> Token:
-        if data.id >= self._begin:
-            return Token(b"", data.p, (data.id - self._begin) * STAMP_SECONDS)
         return Token(whisper.whisper_token_to_bytes(self._context, data.id), data.p, data.t_dtw / 100)
 
     def _params(self, seconds: float, request: Request) -> Any:
         """Every parameter that matters, anew for each call: nothing sticks.
 
-        `single_segment` makes whisper.cpp hear the audio once and return all tokens, time stamps among them.
+        `single_segment` makes whisper.cpp hear the audio once and return all tokens.
         """
         params = whisper.whisper_full_default_params(whisper.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
         params.n_threads = self._threads
@@ -121,7 +117,7 @@ class WhisperCpp:
         params.translate = request.translate and self.multilingual
         params.initial_prompt = request.prompt
         params.no_context = True
-        params.single_segment = True
+        params.single_segment = params.no_timestamps = True
         params.token_timestamps = False
         params.suppress_blank = True
         params.temperature, params.temperature_inc = 0.0, STEP if request.attempts else 0.0

@@ -72,7 +72,7 @@ class Workplace:
             detector=lambda: SpeechDetector(catalogue.path(catalogue.VAD, self.models)),
             voices=voices,
             batch_seconds=BATCH_SECONDS,
-            at_least=self.processes,
+            workers=self.processes,
         )
 
 

@@ -4,11 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.captions import Caption, captions
+from chalicelib import captions as module
+from chalicelib.captions import Caption
 from chalicelib.transcript import Segment, Word
-from chalicelib.wording import width
+from chalicelib.wording import tidied, width
 from container.stitching import stitch
 from tests.spoken import ANYTHING, CHINESE, CONVERSATION, SPEECH, spoken
+
+
+def captions(segments: list[Segment], labelled: bool = False) -> list[Caption]:
+    """Those of any segments, made tidy."""
+    return module.captions(tidied(segments), labelled)
 
 
 def lines(segments: list[Segment]) -> list[list[str]]:

@@ -7,20 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from container.decoding import Bounds, Decoding, Said
+from container.decoding import Decoding, Said
 from container.network import Past, Read, Sounds
 from container.vocabulary import Vocabulary
 
 TEXTS = [b" " if number == 220 else b"<%d>" % number for number in range(50_257)]
 WORDS = Vocabulary(TEXTS, 51_864, multilingual=False)
-LONG = Bounds(30.0, 384)
+MOST = 384
 
 Script = Callable[[list[int]], dict[int, float]]
 """Scores of the tokens that may follow those that were read; all others have -20."""
-
-
-def stamp(seconds: float) -> int:
-    return WORDS.stamps + round(seconds / 0.02)
 
 
 @dataclass
@@ -32,6 +28,10 @@ class Scripted:
     room: int = 220
     asked: list[list[int]] = field(default_factory=list)
 
+    def said(self, read: list[int]) -> list[int]:
+        """What was read after the start, but for the order to write no stamps."""
+        return [token for token in read[read.index(self.vocabulary.start) + 1 :] if token != self.vocabulary.no_stamps]
+
     def nothing_read(self, sounds: int) -> Past:
         return Past([np.zeros((sounds, 1, 0), np.int64)], 0)
 
@@ -42,14 +42,15 @@ class Scripted:
         scores = np.full((*whole.shape[:2], self.vocabulary.size), -20, np.float32)
         for place, number in enumerate(sounds.parts[0]):
             for attempt, read in enumerate(whole[place].tolist()):
-                for token, score in self.scripts[int(number)](read[read.index(self.vocabulary.start) + 1 :]).items():
+                for token, score in self.scripts[int(number)](self.said(read)).items():
                     scores[place, attempt, token] = score
-        return Read(scores, np.zeros(0, np.float32), Past([whole], whole.shape[2]))
+        attention = np.full((*whole.shape[:2], 1, 1), whole.shape[2], np.float32)
+        return Read(scores, attention, Past([whole], whole.shape[2]))
 
 
 def say(
     *scripts: Script,
-    bounds: Bounds = LONG,
+    most: int = MOST,
     prompt: Sequence[int] = (),
     temperatures: Sequence[float] = (0.0,),
     words: Vocabulary = WORDS,
@@ -58,7 +59,7 @@ def say(
     sounds = Sounds([np.arange(len(scripts), dtype=np.float32)])
     decoding = Decoding(network)  # type: ignore[arg-type]
     task = words.task("de", translate=False)
-    return decoding.say(sounds, [bounds] * len(scripts), task, list(prompt), temperatures), network
+    return decoding.say(sounds, [most] * len(scripts), task, list(prompt), temperatures), network
 
 
 def saying(*tokens: int) -> Script:
@@ -67,14 +68,16 @@ def saying(*tokens: int) -> Script:
 
 
 def test_what_is_likeliest_is_written_until_the_end() -> None:
-    whole = [stamp(0), 11, 12, stamp(1.5), WORDS.end]
+    whole = [11, 12, WORDS.end]
     (said,), _ = say(saying(*whole))
     assert said.tokens == whole
     assert said.probability == pytest.approx(0, abs=1e-3)
     assert not said.doubtful
 
 
-@pytest.mark.parametrize("first", [WORDS.end, WORDS.space, WORDS.no_stamps, WORDS.no_speech, WORDS.translate, stamp(2)])
+@pytest.mark.parametrize(
+    "first", [WORDS.end, WORDS.space, WORDS.no_stamps, WORDS.no_speech, WORDS.translate, WORDS.size - 1]
+)
 def test_what_cannot_be_first_is_not(first: int) -> None:
     def script(read: list[int]) -> dict[int, float]:
         return {11: 5.0, first: 10.0} if not read else {WORDS.end: 10.0}
@@ -83,60 +86,29 @@ def test_what_cannot_be_first_is_not(first: int) -> None:
     assert said.tokens == [11, WORDS.end]
 
 
-def test_stamps_come_in_pairs_and_in_order() -> None:
-    def script(read: list[int]) -> dict[int, float]:
-        match read:
-            case []:
-                return {stamp(0.4): 10.0}
-            case [_]:  # A segment is open: no other stamp.
-                return {stamp(0.6): 10.0, 11: 5.0}
-            case [_, 11]:  # Not before the last one.
-                return {stamp(0.2): 10.0, stamp(1.0): 5.0}
-            case [_, 11, _]:  # A closed segment is followed by a stamp or the end, which it is not before.
-                return {12: 10.0, stamp(0.9): 9.0, stamp(1.2): 5.0}
-            case [_, 11, _, _]:
-                return {12: 10.0}
-            case _:
-                return {WORDS.end: 10.0}
-
-    (said,), _ = say(script)
-    assert said.tokens == [stamp(0.4), 11, stamp(1.0), stamp(1.2), 12, WORDS.end]
+def test_no_stamps_are_written() -> None:
+    (said,), _ = say(lambda read: {WORDS.size - 1: 10.0, **saying(11, 12)(read)})
+    assert said.tokens == [11, 12, WORDS.end]
+    assert said.probability == pytest.approx(0, abs=1e-3), "of the tokens that may be"
 
 
-def test_many_unlikely_stamps_outweigh_a_word() -> None:
-    """OpenAI's rule: a stamp, if all together are likelier than each word."""
-
-    def script(read: list[int]) -> dict[int, float]:
-        if read != [stamp(0), 11]:
-            return saying(stamp(0), 11, 0, WORDS.end)(read)
-        return {12: 5.0, **{stamp(seconds): 4.0 for seconds in (1.0, 1.1, 1.2, 1.3)}}
-
-    (said,), _ = say(script)
-    assert said.tokens[2] == stamp(1.0)
-
-
-@pytest.mark.parametrize(("seconds", "ends"), [(2.05, True), (2.2, False)])
-def test_a_stamp_at_the_end_of_the_sound_ends_it(seconds: float, ends: bool) -> None:
-    (said,), _ = say(saying(stamp(0), 11, stamp(2.0), stamp(2.0), 12), bounds=Bounds(seconds, 384))
-    assert (said.tokens[-1] == stamp(2.0) and len(said.tokens) == 3) == ends
+def test_what_was_listened_to_for_each_token_is_kept() -> None:
+    """The scripted attention tells how much was read."""
+    (said, other), _ = say(saying(11, 12), saying(13))
+    assert [shares.tolist() for shares in said.attention] == [[[2.0]], [[3.0]], [[4.0]]]
+    assert len(other.attention) == len(other.tokens) == 2
 
 
 def test_no_more_is_said_than_anybody_could() -> None:
-    (said,), _ = say(lambda read: {1000 + len(read): 10.0}, bounds=Bounds(1.0, 36))
+    (said,), _ = say(lambda read: {1000 + len(read): 10.0}, most=36)
     assert (len(said.tokens), said.whole, said.doubtful) == (37, True, False)
 
 
-@pytest.mark.parametrize(("seconds", "kept", "stuck"), [(20.0, 102, False), (10.0, 102, True), (None, 220, True)])
-def test_what_goes_on_and_on_is_kept_up_to_its_last_stamp(seconds: float | None, kept: int, stuck: bool) -> None:
-    """And is tried again if that is early; if nothing better is found, without any stamp all of it is kept."""
-
-    def once(read: list[int]) -> dict[int, float]:
-        stamped = seconds is not None and len(read) in (100, 101)
-        return {stamp(seconds or 0) if stamped else 1000 + len(read): 10.0}
-
-    (said,), network = say(once, temperatures=(0.0, 0.2))
-    assert len(said.tokens) == len(said.logarithms) == kept
-    assert (said.stuck, said.doubtful, len(network.asked)) == (stuck, stuck, 2 if stuck else 1)
+def test_what_goes_on_and_on_is_tried_again() -> None:
+    """And all of it kept, if nothing better is found."""
+    (said,), network = say(lambda read: {1000 + len(read): 10.0}, temperatures=(0.0, 0.2))
+    assert len(said.tokens) == len(said.logarithms) == len(said.attention) == 220
+    assert (said.stuck, said.doubtful, len(network.asked)) == (True, True, 2)
 
 
 def test_what_loops_is_tried_again_warmer() -> None:

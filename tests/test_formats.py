@@ -14,6 +14,7 @@ from hypothesis import given
 from chalicelib.formats import clock, render
 from chalicelib.jobs import Format
 from chalicelib.transcript import Segment, Transcript
+from chalicelib.wording import tidied
 from container.stitching import stitch
 from tests.spoken import ANYTHING, CHINESE, CONVERSATION, SPEECH, spoken
 
@@ -31,7 +32,7 @@ def transcript(segments: list[Segment]) -> Transcript:
         model="tiny.en",
         task="transcribe",
         duration=11.00049,
-        segments=segments,
+        segments=tidied(segments),
     )
 
 

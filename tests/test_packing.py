@@ -41,10 +41,11 @@ def test_batches_run_on_from_file_to_file_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "target", "at_least", "expected"),
+    ("seconds", "target", "workers", "expected"),
     [
         pytest.param([30, 30], 600, 1, [[30, 30]], id="all-fit"),
         pytest.param([30, 30, 30], 600, 2, [[30, 30], [30]], id="a-batch-for-each-worker"),
+        pytest.param([30] * 5, 60, 2, [[30, 30], [30], [30], [30]], id="as-many-for-each-worker"),
         pytest.param([30, 30], 600, 8, [[30], [30]], id="fewer-chunks-than-workers"),
         pytest.param([100], 30, 1, [[100]], id="chunk-longer-than-a-batch"),
         pytest.param([1, 1, 28], 10, 1, [[1], [1], [28]], id="no-empty-batch"),
@@ -52,10 +53,8 @@ def test_batches_run_on_from_file_to_file_in_order() -> None:
         pytest.param([9, 1, 5, 5, 2, 8], 10, 1, [[9, 1], [5, 5], [2, 8]], id="even"),
     ],
 )
-def test_how_chunks_are_divided(
-    seconds: list[float], target: float, at_least: int, expected: list[list[float]]
-) -> None:
-    assert lengths(pack(chunks_of(seconds), target, at_least)) == expected
+def test_how_chunks_are_divided(seconds: list[float], target: float, workers: int, expected: list[list[float]]) -> None:
+    assert lengths(pack(chunks_of(seconds), target, workers)) == expected
 
 
 def test_an_item_of_the_map_stays_below_its_limit_of_256_kib() -> None:
@@ -71,24 +70,24 @@ CHUNKS = st.lists(
 
 @given(CHUNKS, st.floats(1, 1000), st.integers(1, 40))
 def test_every_chunk_is_in_one_batch_and_no_batch_is_long(
-    files: list[list[float]], target: float, at_least: int
+    files: list[list[float]], target: float, workers: int
 ) -> None:
     chunks = chunks_of(*files)
-    batches = pack(chunks, target, at_least)
+    batches = pack(chunks, target, workers)
     assert [chunk for batch in batches for chunk in batch.chunks] == chunks
     assert [batch.index for batch in batches] == list(range(len(batches)))
     assert all(batch.chunks for batch in batches)
     if chunks:
-        assert len(batches) >= min(at_least, len(chunks))
+        assert len(batches) % workers == 0 or len(batches) == len(chunks)
         sums = list(map(sum, lengths(batches)))
         assert max(sums) <= sum(sums) / len(sums) + max(chunk.seconds for chunk in chunks) + 1e-6
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=9), st.integers(1, 9))
-def test_no_other_division_has_a_shorter_longest_batch(seconds: list[float], at_least: int) -> None:
-    batches = lengths(pack(chunks_of(seconds), 1e6, at_least))
+def test_no_other_division_has_a_shorter_longest_batch(seconds: list[float], workers: int) -> None:
+    batches = lengths(pack(chunks_of(seconds), 1e6, workers))
     every_way = (
-        [0, *middle, len(seconds)] for middle in combinations(range(1, len(seconds)), min(at_least, len(seconds)) - 1)
+        [0, *middle, len(seconds)] for middle in combinations(range(1, len(seconds)), min(workers, len(seconds)) - 1)
     )
     best = min(max(sum(seconds[start:end]) for start, end in pairwise(ends)) for ends in every_way)
     assert max(map(sum, batches)) == best

