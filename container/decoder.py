@@ -55,7 +55,8 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
         block = f"decoder.blocks.{number}"
         name = f"{block}.attn"
         past = f"past_keys_{number}", f"past_values_{number}"
-        rows = layers.rows(layers.normalised(x, f"{block}.attn_ln"))
+        readers = [f"{name}.{part}.weight" for part in ("query", "key", "value")]
+        rows = layers.normalised(x, f"{block}.attn_ln", readers)
         query = split(rows, f"{name}.query", scale)
         key = add("Concat", past[0], split(rows, f"{name}.key", key=True), axis=4)
         value = add("Concat", past[1], split(rows, f"{name}.value"), axis=3)
@@ -66,7 +67,7 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
 
         name = f"{block}.cross_attn"
         sound = f"sound_keys_{number}", f"sound_values_{number}"
-        query = split(layers.rows(layers.normalised(x, f"{block}.cross_attn_ln")), f"{name}.query", scale)
+        query = split(layers.normalised(x, f"{block}.cross_attn_ln", [f"{name}.query.weight"]), f"{name}.query", scale)
         shares = add("Softmax", add("MatMul", query, sound[0]), axis=-1)
         if own := [head for of, head in following if of == number]:
             followed.append(add("Gather", shares, integers(*own), axis=2))
@@ -75,8 +76,8 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
         x = layers.forward(x, block)
 
     last = add("Slice", x, integers(-1), integers(model.text_context), integers(2))
-    rows = layers.rows(layers.normalised(last, "decoder.ln"))
-    scores = layers.product(rows, weights.parts("decoder.token_embedding.weight"))
+    vocabulary = "decoder.token_embedding.weight"
+    scores = layers.product(layers.normalised(last, "decoder.ln", [vocabulary]), weights.parts(vocabulary))
     shares = add("Concat", *followed, axis=2)
     results = {
         scores: ["sounds", "attempts", 1, model.vocabulary],

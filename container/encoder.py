@@ -26,17 +26,19 @@ def encoder(model: ggml.Hyperparameters, weights: Weights) -> bytes:
     x = add("Add", add("Transpose", x, perm=[0, 2, 1]), "places")
     for number in range(model.audio_layers):
         name = f"encoder.blocks.{number}"
-        rows = layers.rows(layers.normalised(x, f"{name}.attn_ln"))
-        parts = [layers.linear(rows, f"{name}.attn.{part}") for part in ("query", "key", "value")]
+        readers = [f"{name}.attn.{part}" for part in ("query", "key", "value")]
+        rows = layers.normalised(x, f"{name}.attn_ln", (f"{reader}.weight" for reader in readers))
+        parts = [layers.linear(rows, reader) for reader in readers]
         mixed = add("com.microsoft.MultiHeadAttention", *parts, num_heads=model.audio_heads)
         x = add("Add", x, layers.linear(layers.rows(mixed), f"{name}.attn.out"))
         x = layers.forward(x, name)
-    rows = layers.rows(layers.normalised(x, "encoder.ln_post"))
+    blocks = [f"decoder.blocks.{number}.cross_attn" for number in range(model.text_layers)]
+    readers = [f"{name}.{part}.weight" for name in blocks for part in ("key", "value")]
+    rows = layers.normalised(x, "encoder.ln_post", readers)
     heads, size = model.text_heads, model.text_state // model.text_heads
     apart = layers.integers(0, 0, heads, size)
     results: dict[str, Shape] = {}
-    for number in range(model.text_layers):
-        name = f"decoder.blocks.{number}.cross_attn"
+    for name in blocks:
         key, value = (add("Reshape", layers.linear(rows, f"{name}.{part}"), apart) for part in ("key", "value"))
         results[add("Transpose", key, perm=[0, 2, 3, 1])] = [1, heads, size, "n"]
         results[add("Transpose", value, perm=[0, 2, 1, 3])] = [1, heads, "n", size]

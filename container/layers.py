@@ -1,6 +1,7 @@
 """The layers of Whisper's networks as operators of onnxruntime, their products in whole numbers."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,16 @@ TINY = np.float32(np.finfo(np.float32).tiny)
 EPSILON = 1e-5
 """Added to variances by OpenAI's model."""
 
-Rows = tuple[str, str]
-"""Names of rows from -1 to 1 and of their scales."""
+DEVIATIONS = 4.0
+"""How far from the mean normalised values mostly are, at most."""
+
+
+class Rows(NamedTuple):
+    """Names of rows from -1 to 1 and of their scales, and what their columns were divided by if not by 1."""
+
+    x: str
+    scale: str
+    columns: Floats | None = None
 
 
 class Layers:
@@ -41,15 +50,23 @@ class Layers:
             self._lists[values] = self.constant(np.array(values, np.int64))
         return self._lists[values]
 
-    def normalised(self, x: str, name: str) -> str:
-        weight, bias = (self.constant(self._weights[f"{name}.{part}"]) for part in ("weight", "bias"))
-        return self.add("LayerNormalization", x, weight, bias, axis=-1, epsilon=EPSILON)
+    def normalised(self, x: str, name: str, readers: Iterable[str]) -> Rows:
+        """For the matrices of weights that read it. A few columns are much larger than all others, and would have the
+        range of whole numbers to themselves: they are divided, and the weights multiplied, so that both become more
+        even (Xiao et al., SmoothQuant, 2022).
+        """
+        weight, bias = (self._weights[f"{name}.{part}"] for part in ("weight", "bias"))
+        values = DEVIATIONS * np.abs(weight) + np.abs(bias)
+        weights = np.max([np.abs(next(self._weights.parts(reader))).max(0) for reader in readers], axis=0)
+        columns = np.sqrt(np.maximum(values, TINY) / np.maximum(weights, TINY))
+        parts = (self.constant(part / columns) for part in (weight, bias))
+        return self.rows(self.add("LayerNormalization", x, *parts, axis=-1, epsilon=EPSILON), columns)
 
-    def rows(self, x: str) -> Rows:
+    def rows(self, x: str, columns: Floats | None = None) -> Rows:
         """Scaled one by one: whole numbers have one range for all, and few rows would take it up."""
         largest = self.add("ReduceMax", self.add("Abs", x), axes=[-1], keepdims=1)
         scale = self.add("Max", largest, self._tiny)
-        return self.add("Div", x, scale), scale
+        return Rows(self.add("Div", x, scale), scale, columns)
 
     def linear(self, rows: Rows, name: str, factor: float = 1.0) -> str:
         """By whole numbers, with a scale for each row of what goes in, and for each column of the weights. Only keys
@@ -62,15 +79,16 @@ class Layers:
 
     def product(self, rows: Rows, parts: Iterable[Floats]) -> str:
         """With weights that come in parts."""
-        x, scale = rows
-        matrices, steps = map(list, zip(*map(_whole, parts), strict=True))
+        wide = parts if rows.columns is None else (part * rows.columns for part in parts)
+        matrices, steps = map(list, zip(*map(_whole, wide), strict=True))
         matrix, sizes = np.concatenate(matrices, axis=1), np.concatenate(steps)
         whole = (matrix, sizes, np.zeros(len(sizes), np.int8))
-        return self.add("Mul", self.add("com.microsoft.DynamicQuantizeMatMul", x, *map(self.constant, whole)), scale)
+        product = self.add("com.microsoft.DynamicQuantizeMatMul", rows.x, *map(self.constant, whole))
+        return self.add("Mul", product, rows.scale)
 
     def forward(self, x: str, name: str) -> str:
         """The sum of x and what the two outer layers of a block make of it."""
-        wide = self.linear(self.rows(self.normalised(x, f"{name}.mlp_ln")), f"{name}.mlp.0")
+        wide = self.linear(self.normalised(x, f"{name}.mlp_ln", [f"{name}.mlp.0.weight"]), f"{name}.mlp.0")
         return self.add("Add", x, self.linear(self.rows(self.add("com.microsoft.Gelu", wide)), f"{name}.mlp.2"))
 
 
