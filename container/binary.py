@@ -33,6 +33,13 @@ class Reader:
         """Values of a `struct` format without its byte order."""
         return struct.unpack("<" + format, self.read(struct.calcsize("<" + format)))
 
+    def sized(self, most: int, what: str) -> bytes:
+        """Bytes that follow their count, which is a 32-bit integer."""
+        count = int.from_bytes(self.read(4), "little", signed=True)
+        if not 0 <= count <= most:
+            raise self.error(f"the length of {what} is {count}")
+        return self.read(count)
+
     def integer(self, format: str, least: int, most: int, what: str) -> int:
         """One integer that must lie in `least … most`."""
         (value,) = self.unpack(format)

@@ -159,7 +159,7 @@ def read_filters(reader: Reader) -> NDArray[np.float32]:
 def read_tokens(reader: Reader) -> list[bytes]:
     """The texts of the tokens, which follow the filters."""
     count = reader.integer("i", 0, 1 << 20, "its count of tokens")
-    return [reader.read(reader.integer("i", 0, 4096, "the length of a token")) for _ in range(count)]
+    return [reader.sized(4096, "a token") for _ in range(count)]
 
 
 def read_filters_and_tokens(reader: Reader) -> bytes:

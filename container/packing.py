@@ -32,12 +32,12 @@ def pack(chunks: Sequence[BatchChunk], seconds: float, workers: int = 1) -> list
 
 
 def alike(chunks: Iterable[BatchChunk], count: int) -> Iterator[list[BatchChunk]]:
-    """All chunks, up to `count` of nearly the same length at a time, the longest first: none after takes longer.
+    """All chunks, some `count` of nearly the same length at a time, the longest first: none after takes longer.
 
-    About as many each time: one that is left over would be heard alone, which costs most.
+    About as many each time, up to half as many more: few at a time cost most for each.
     """
     row = sorted(chunks, key=lambda chunk: -chunk.seconds)
-    groups = math.ceil(len(row) / count)
+    groups = max(1, round(len(row) / count)) if row else 0
     for group in range(groups):
         yield row[len(row) * group // groups : len(row) * (group + 1) // groups]
 
