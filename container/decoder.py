@@ -16,6 +16,7 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
 
     - `x` [sounds, attempts, n, state], the embeddings of the tokens with their positions;
     - `mask` [n, m + n], 0 or minus infinity, for tokens that follow m others;
+    - `there` [sounds, 1, 1, 1, positions], 0 or minus infinity: which positions a sound has;
     - for each block the keys [sounds, attempts, heads, size, m] and values [sounds, attempts, heads, m, size] of these,
     - and the keys [sounds, 1, heads, size, positions] and values [sounds, 1, heads, positions, size] of the sounds.
 
@@ -30,7 +31,11 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
     state, heads = model.text_state, model.text_heads
     size = state // heads
     apart, together = integers(0, 0, 0, heads, size), integers(0, 0, 0, state)
-    given: dict[str, Shape] = {"x": ["sounds", "attempts", "n", state], "mask": ["n", "m + n"]}
+    given: dict[str, Shape] = {
+        "x": ["sounds", "attempts", "n", state],
+        "mask": ["n", "m + n"],
+        "there": ["sounds", 1, 1, 1, "positions"],
+    }
     results: dict[str, Shape] = {}
 
     def shapes(pair: tuple[str, str], attempts: int | str, tokens: str) -> dict[str, Shape]:
@@ -68,7 +73,7 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
         name = f"{block}.cross_attn"
         sound = f"sound_keys_{number}", f"sound_values_{number}"
         query = split(layers.normalised(x, f"{block}.cross_attn_ln", [f"{name}.query.weight"]), f"{name}.query", scale)
-        shares = add("Softmax", add("MatMul", query, sound[0]), axis=-1)
+        shares = add("Softmax", add("Add", add("MatMul", query, sound[0]), "there"), axis=-1)
         if own := [head for of, head in following if of == number]:
             followed.append(add("Gather", shares, integers(*own), axis=2))
         given |= shapes(sound, 1, "positions")

@@ -20,7 +20,7 @@ SHORTEST_AUDIO = 1.0
 FULL_CONTEXT, POSITION_FRAMES = 1500, 2
 """Encoder positions for a window, and frames of the spectrum that become one."""
 
-CONTEXT_PER_SECOND, SPARE_CONTEXT, LEAST_CONTEXT = 50, 200, 650
+CONTEXT_PER_SECOND, SPARE_CONTEXT, LEAST_CONTEXT = 50, 300, 650
 """Encoder positions per second of audio, how many more to grant, and how many at least.
 
 With too few the decoder repeats itself, above all over short audio, and each new attempt costs more than they do.

@@ -1,5 +1,6 @@
 """The networks of a small Whisper model in memory, and what they are given and give as arrays."""
 
+import itertools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,9 @@ def follows(model: ggml.Hyperparameters) -> bool:
 
 @dataclass(frozen=True)
 class Sounds:
-    """What the decoder attends to: for each of its blocks keys [sounds, 1, heads, size, positions] and values."""
+    """What the decoder attends to: which positions are there [sounds, 1, 1, 1, positions], 0 or minus infinity, and for
+    each of its blocks keys [sounds, 1, heads, size, positions] and values.
+    """
 
     parts: list[Floats]
 
@@ -80,26 +83,32 @@ class Network:
         following = FOLLOWING[self.model.text_layers, self.model.multilingual]
         self._encoder = _session(encoder(self.model, weights), threads)
         self._decoder = _session(decoder(self.model, weights, following), threads)
+        self._heads = self.model.text_heads, self.model.text_state // self.model.text_heads
         self.room = self.model.text_context // 2 - 4
         self.longest_prompt = self.model.text_context // 2 - 1
         self._names = [given.name for given in self._decoder.get_inputs()]
 
-    def listen(self, sounds: list[Floats], positions: int) -> Sounds:
-        """Sounds of any length, heard for so many positions of 20 ms: silence after their end is heard as well."""
-        parts: list[Floats] = []
-        for place, sound in enumerate(sounds):
-            spectrum = mel.spectrum(sound, self._filters, 2 * positions)
-            given = {"mels": spectrum[np.newaxis], "places": self._places["encoder"][:positions]}
+    def listen(self, sounds: list[Floats], positions: list[int]) -> Sounds:
+        """Sounds of any length, each heard for so many positions of 20 ms: silence after its end is heard as well."""
+        heads, size = self._heads
+        there = np.full((len(sounds), 1, 1, 1, max(positions)), -np.inf, np.float32)
+        keys, values = (
+            [np.zeros((len(sounds), 1, heads, *shape), np.float32) for _ in range(self.model.text_layers)]
+            for shape in ((size, max(positions)), (max(positions), size))
+        )
+        for place, (sound, own) in enumerate(zip(sounds, positions, strict=True)):
+            spectrum = mel.spectrum(sound, self._filters, 2 * own)
+            given = {"mels": spectrum[np.newaxis], "places": self._places["encoder"][:own]}
             heard = self._encoder.run(None, given)
-            parts = parts or [np.empty((len(sounds), *part.shape), np.float32) for part in heard]
-            for part, own in zip(parts, heard, strict=True):
-                part[place] = own
-        return Sounds(parts)
+            there[place, ..., :own] = 0
+            for block in range(self.model.text_layers):
+                keys[block][place, ..., :own] = heard[2 * block]
+                values[block][place, ..., :own, :] = heard[2 * block + 1]
+        return Sounds([there, *itertools.chain.from_iterable(zip(keys, values, strict=True))])
 
     def nothing_read(self, sounds: int) -> Past:
         """The past before the first token, of one attempt at each sound."""
-        heads, size = self.model.text_heads, self.model.text_state // self.model.text_heads
-        keys = np.empty((sounds, 1, heads, size, 0), np.float32)
+        keys = np.empty((sounds, 1, *self._heads, 0), np.float32)
         return Past([keys, keys.swapaxes(3, 4)] * self.model.text_layers, 0)
 
     def read(self, tokens: Tokens, past: Past, sounds: Sounds) -> Read:
@@ -107,9 +116,10 @@ class Network:
         count, after = tokens.shape[2], past.length + tokens.shape[2]
         x = self._embeddings(tokens) + self._places["decoder"][past.length : after]
         mask = np.triu(np.full((count, after), -np.inf, np.float32), past.length + 1)
-        arrays = [x, mask]
-        for block in range(0, len(past.parts), 2):
-            arrays += [*past.parts[block : block + 2], *sounds.parts[block : block + 2]]
+        there, *heard = sounds.parts
+        arrays = [x, mask, there]
+        for block in range(0, len(heard), 2):
+            arrays += [*past.parts[block : block + 2], *heard[block : block + 2]]
         scores, attention, *parts = self._decoder.run(None, dict(zip(self._names, arrays, strict=True)))
         return Read(scores[:, :, 0], attention[:, :, :, -1], Past(parts, after))
 

@@ -49,9 +49,8 @@ class Whisper:
         self.__dict__.clear()
 
     def hear(self, sounds: Sequence[Samples], request: Request) -> list[list[Token]]:
-        """All for as long as the longest: what is after the end of one is silence."""
         seconds = [length(sound) for sound in sounds]
-        heard = self._network.listen([filled(sound) for sound in sounds], positions(max(seconds)))
+        heard = self._network.listen([filled(sound) for sound in sounds], [positions(each) for each in seconds])
         most = [most_tokens(each) for each in seconds]
         task = self._words.task(request.language, request.translate)
         prompt = self._words.tokens(request.prompt)[-self._network.longest_prompt :]
@@ -59,7 +58,7 @@ class Whisper:
         return [self._tokens(*each) for each in zip(said, seconds, strict=True)]
 
     def detect_language(self, sound: Samples) -> tuple[str, float]:
-        heard = self._network.listen([filled(sound[: int(WINDOW * RATE)])], FULL_CONTEXT)
+        heard = self._network.listen([filled(sound[: int(WINDOW * RATE)])], [FULL_CONTEXT])
         start = np.array([[[self._words.start]]])
         scores = self._network.read(start, self._network.nothing_read(1), heard).scores[0, 0]
         shares = scores[self._words.languages.start : self._words.languages.stop]

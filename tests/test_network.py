@@ -132,18 +132,30 @@ def near(found: Floats, expected: Floats) -> bool:
 
 
 def test_keys_and_values_are_those_of_whisper(file: tuple[Path, Plain], made: Network, sounds: list[Floats]) -> None:
-    heard = made.listen(sounds, POSITIONS)
+    heard = made.listen(sounds, [POSITIONS] * len(sounds))
     for number, sound in enumerate(sounds):
         encoded = file[1].encoded(mel.spectrum(sound, FILTERS, 2 * POSITIONS))
         for layer in range(LAYERS):
             key, value = (array.reshape(POSITIONS, HEADS, SIZE) for array in file[1].cross(encoded, layer))
-            assert near(heard.parts[2 * layer][number, 0], key.transpose(1, 2, 0))
-            assert near(heard.parts[2 * layer + 1][number, 0], value.transpose(1, 0, 2))
+            assert near(heard.parts[2 * layer + 1][number, 0], key.transpose(1, 2, 0))
+            assert near(heard.parts[2 * layer + 2][number, 0], value.transpose(1, 0, 2))
+
+
+def test_sounds_of_different_lengths_are_read_as_if_alone(made: Network, sounds: list[Floats]) -> None:
+    """The shorter one has no positions after its own."""
+    tokens = np.array([[[50_257, 11, 12]]] * 2)
+    lengths = [POSITIONS, POSITIONS - 50]
+    both = made.read(tokens, made.nothing_read(2), made.listen(sounds, lengths))
+    assert not both.attention[1, ..., lengths[1] :].any()
+    for number, (sound, length) in enumerate(zip(sounds, lengths, strict=True)):
+        alone = made.read(tokens[:1], made.nothing_read(1), made.listen([sound], [length]))
+        assert near(both.scores[number], alone.scores[0])
+        assert near(both.attention[number, ..., :length], alone.attention[0])
 
 
 def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Network, sounds: list[Floats]) -> None:
     """Some tokens together, some one by one, and two attempts that go different ways."""
-    heard, tokens = made.listen(sounds, POSITIONS), [[50_257, 11, 12, 13], [50_257, 20, 21, 22]]
+    heard, tokens = made.listen(sounds, [POSITIONS] * len(sounds)), [[50_257, 11, 12, 13], [50_257, 20, 21, 22]]
     read = made.read(np.array(tokens)[:, np.newaxis, :2], made.nothing_read(2), heard)
     assert read.attention.shape == (2, 1, 8, POSITIONS)
     read = made.read(np.array(tokens)[:, np.newaxis, 2:3], read.past, heard)
@@ -160,7 +172,7 @@ def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Netw
 
 
 def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> None:
-    heard = made.listen(sounds, POSITIONS)
+    heard = made.listen(sounds, [POSITIONS] * len(sounds))
     both = made.read(np.full((2, 1, 3), 7), made.nothing_read(2), heard)
     alone = made.read(np.full((1, 1, 1), 8), both.past.of([1]), heard.of([1]))
     together = made.read(np.full((2, 1, 1), 8), both.past, heard)
@@ -169,7 +181,7 @@ def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> N
 
 def test_silence_makes_no_odd_numbers(made: Network) -> None:
     """A row of nothing has no scale."""
-    heard = made.listen([np.zeros(16_000, np.float32)], POSITIONS)
+    heard = made.listen([np.zeros(16_000, np.float32)], [POSITIONS])
     assert all(np.isfinite(part).all() for part in heard.parts)
 
 
