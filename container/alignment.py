@@ -8,7 +8,7 @@ hundredths of a second, but nothing of words. Together: each pause is put betwee
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median_high
+from statistics import median_high, median_low
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span, Word
@@ -191,12 +191,12 @@ def _lag(pieces: list[_Piece], places: list[int], speech: list[Span]) -> float:
     """Seconds by which speech ends later than attention to it, in this audio.
 
     That is the median over the words before pauses, if punctuation follows: without it attention rests on the last
-    word until the next one is spoken. With it that happens as well: of two medians, the one that is later.
+    word until the next one is spoken. With it that happens as well: of two medians, the smaller lag.
     """
     final = dict(zip(places, pieces, strict=True))
     lags = [speech[place].end - piece.end for place, piece in final.items() if piece.last > piece.end]
     near = [lag for lag in lags if abs(lag) < LONGEST_SYLLABLE]
-    return median_high(near) if near else 0.0
+    return min(median_low(near), median_high(near), key=abs) if near else 0.0
 
 
 def _places(pieces: list[_Piece], speech: list[Span]) -> list[int]:
