@@ -24,11 +24,11 @@ CONTEXT_PER_SECOND, SPARE_CONTEXT, LEAST_CONTEXT = 50, 300, 650
 """Encoder positions per second of audio, how many more to grant, and how many at least.
 
 With too few the decoder repeats itself, above all over short audio, and each new attempt costs more than they do.
-Measured on 87 clips of 1 to 5 seconds, 612 words: wrong words and seconds of processor time by LEAST_CONTEXT
+Measured with tiny.en on 76 clips of 1 to 5 seconds, 631 words: wrong words and seconds of processor time
 
-         400      500      600      768
-tiny.en  37, 30   27, 32   26, 37   36, 45
-base     21, 54   20, 72   20, 89   21, 110
+LEAST_CONTEXT        500      650      800      1000
+SPARE_CONTEXT = 200  75, 19   45, 20
+SPARE_CONTEXT = 300  39, 20   38, 21   40, 24   37, 31
 """
 
 TOKENS_PER_SECOND, SPARE_TOKENS = 12, 24
