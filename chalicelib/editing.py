@@ -91,7 +91,7 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
     segments = _renamed(transcript.segments, asked.speakers or {})
     if asked.segments is not None:
         segments = _edited(segments, asked.segments)
-    transcript = transcript.model_copy(update={"segments": segments})
+    transcript = transcript.model_copy(update={"segments": tidied(segments)})
     version = ids.job_id(service.clock())
     service.objects.put(keys.version(job.id, file.n, version), transcript.model_dump_json().encode())
     store(service.objects, job, file, transcript)
@@ -119,7 +119,7 @@ def _renamed(base: Sequence[Segment], names: Mapping[str, str]) -> list[Segment]
 
 
 def _edited(base: Sequence[Segment], asked: Sequence[EditedSegment]) -> list[Segment]:
-    """The segments asked for, in order of time, tidy. Raises Problem."""
+    """The segments asked for, in order of time. Raises Problem."""
     made: list[Segment] = []
     errors = []
     taken: Counter[int] = Counter()
@@ -149,7 +149,7 @@ def _edited(base: Sequence[Segment], asked: Sequence[EditedSegment]) -> list[Seg
             made.append(segment)
     if errors:
         raise wrong_fields(*errors)
-    return tidied(sorted(made, key=lambda segment: segment.start))
+    return sorted(made, key=lambda segment: segment.start)
 
 
 def _wrong_numbers(wanted: EditedSegment, count: int) -> tuple[str, str] | None:

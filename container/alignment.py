@@ -13,7 +13,7 @@ from statistics import median_high, median_low
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span, Word
 from chalicelib.wording import ends_sentence
-from container.guards import ALL, closes_sound, describes_sound, opens_sound
+from container.guards import ALL, describes_sound, opens_sound
 
 HALF_WORD = 0.12
 """Seconds before its end at which a word is certainly spoken."""
@@ -40,7 +40,7 @@ OUTSIDE = 1.0
 PAUSE = 1.0
 """Seconds without words that end a segment."""
 
-OPENING = (' "', " '", " (", " [", " “", " ‘", " «", " ¿", " ¡", "「", "『", "（", "《")
+OPENING = (' "', " '", " (", " [", " *", " “", " ‘", " «", " ¿", " ¡", "「", "『", "（", "《")
 """How punctuation begins that belongs to the word after it."""
 UNSPACED = [
     ("\u0e00", "\u0eff"),  # Thai, Lao
@@ -105,11 +105,10 @@ def _said(pieces: list[_Piece]) -> list[_Piece]:
         phrase.append(piece)
         text = "".join(part.text for part in phrase)
         following = pieces[index + 1].text if index + 1 < len(pieces) else ""
-        if (
-            not following
-            or closes_sound(text)
-            or ends_sentence(text.strip(), "" if opens_sound(following) else following)
-        ):
+        first = following.strip()[:1]
+        begins = opens_sound(following) or (first.isalpha() and not first.islower())
+        closed = begins and describes_sound(text)
+        if not following or closed or ends_sentence(text.strip(), "" if opens_sound(following) else following):
             kept += [] if describes_sound(text) else phrase
             phrase = []
     return kept
@@ -157,9 +156,12 @@ def _characters(tokens: list[Token]) -> Iterator[tuple[str, float, float]]:
         probability = min(probability, token.probability)
         try:
             text = pending.decode()
-        except UnicodeDecodeError:
-            continue
-        yield text, probability, token.end
+        except UnicodeDecodeError as error:
+            if error.reason == "unexpected end of data":
+                continue
+            text = pending.decode(errors="ignore")
+        if text:
+            yield text, probability, token.end
         pending, probability = b"", 1.0
 
 

@@ -34,8 +34,6 @@ class Said:
     attention: list[Floats] = field(default_factory=list)
     """The shares of the sound [heads, positions] that were listened to for each token."""
     whole: bool = False
-    stuck: bool = False
-    """It went on and on."""
 
     @property
     def probability(self) -> float:
@@ -44,8 +42,8 @@ class Said:
 
     @property
     def loops(self) -> bool:
-        if self.stuck or len(self.tokens) <= LOOKED_AT:
-            return self.stuck
+        if len(self.tokens) <= LOOKED_AT:
+            return False
         shares = [count / LOOKED_AT for count in Counter(self.tokens[-LOOKED_AT:]).values()]
         return -sum(share * math.log(share) for share in shares) < LEAST_ENTROPY
 
@@ -81,8 +79,9 @@ class Decoding:
             asked = [self._words.previous, *prompt, *task] if prompt and temperature < COLD else task
             heard = sounds if len(left) == len(most) else sounds.of(left)
             attempts = self._attempts(heard, [most[sound] for sound in left], asked, temperature)
-            for sound, tried in zip(left, attempts, strict=True):
-                found[sound] = max(tried, key=lambda said: (not said.loops, said.probability))
+            best = (max(tried, key=lambda said: (not said.loops, said.probability)) for tried in attempts)
+            found |= dict(zip(left, best, strict=True))
+            del attempts
             left = [sound for sound in left if found[sound].doubtful]
             if not left:
                 break
@@ -135,8 +134,8 @@ class Decoding:
 
     def _close(self, said: Said, most: int) -> None:
         """Notes whether that was the last token."""
-        said.stuck = said.tokens[-1] != self._words.end and len(said.tokens) >= self._network.room
-        said.whole = said.stuck or said.tokens[-1] == self._words.end or len(said.tokens) > most
+        count = len(said.tokens)
+        said.whole = said.tokens[-1] == self._words.end or count > most or count >= self._network.room
 
 
 def _probability(scores: Floats, token: int) -> float:

@@ -8,8 +8,7 @@ from chalicelib.transcript import Segment, Word
 
 ALL = frozenset(Guard)
 
-SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*)[\s.]*")
-CLOSED_SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*♪)[\s.]*")
+SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*♪|♪.*[.!?])[\s.]*")
 
 FASTEST_SPEECH = 40
 """Characters a second: twice what a fast speaker says."""
@@ -86,11 +85,6 @@ def describes_sound(text: str) -> bool:
 def opens_sound(text: str) -> bool:
     """Whether such a phrase may start so."""
     return text.lstrip().startswith(("[", "(", "*", "♪"))
-
-
-def closes_sound(text: str) -> bool:
-    """Whether it is such a phrase, and what comes next is another."""
-    return bool(CLOSED_SOUND.fullmatch(text))
 
 
 def is_phantom(segment: Segment) -> bool:

@@ -58,7 +58,7 @@ class Layers:
         weight, bias = (self._weights[f"{name}.{part}"] for part in ("weight", "bias"))
         values = DEVIATIONS * np.abs(weight) + np.abs(bias)
         weights = np.max([np.abs(next(self._weights.parts(reader))).max(0) for reader in readers], axis=0)
-        columns = np.sqrt(np.maximum(values, TINY) / np.maximum(weights, TINY))
+        columns = np.sqrt(np.maximum(values, EPSILON) / np.maximum(weights, EPSILON))
         parts = (self.constant(part / columns) for part in (weight, bias))
         return self.rows(self.add("LayerNormalization", x, *parts, axis=-1, epsilon=EPSILON), columns)
 

@@ -25,7 +25,6 @@ class Vocabulary:
     def __init__(self, texts: Sequence[bytes], size: int, multilingual: bool) -> None:
         """`texts` are those of a model file, which has none for most special tokens; `size` counts all."""
         languages = size - LANGUAGES_AND_STAMPS - 1 if multilingual else 99
-        self.size = size
         self.multilingual = multilingual
         self.texts = texts
         self.end = 50_257 if multilingual else 50_256

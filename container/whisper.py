@@ -67,13 +67,14 @@ class Whisper:
         return _pywhispercpp.whisper_lang_str(best), float(shares[best] / shares.sum())
 
     def _tokens(self, said: Said, seconds: float) -> list[Token]:
-        """Those of text: each ends where what was listened to for the next begins."""
+        """Those of text: each ends where what was listened to for the next begins. The last is left out: it is the end,
+        or what comes after it did not find room, and another pass hears the rest.
+        """
         if said.nothing:
             return []
         shares = np.stack(said.attention, axis=1)[:, :, : round(seconds / POSITION_SECONDS)]
-        ends = [*(POSITION_SECONDS * warping.starts(shares)[1:]).tolist(), seconds]
+        ends = (POSITION_SECONDS * warping.starts(shares)[1:]).tolist()
         return [
             Token(self._words.texts[token], math.exp(logarithm), end)
-            for token, logarithm, end in zip(said.tokens, said.logarithms, ends, strict=True)
-            if token != self._words.end
+            for token, logarithm, end in zip(said.tokens, said.logarithms, ends, strict=False)
         ]

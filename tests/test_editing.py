@@ -13,6 +13,7 @@ from chalicelib.jobs import FileState
 from chalicelib.service import Service
 from chalicelib.settings import Settings
 from chalicelib.transcript import Segment, Transcript, Word
+from chalicelib.wording import tidied
 from local.objects import DiskObjects
 from local.records import SQLiteRecords
 from local.search import SQLiteIndex
@@ -51,7 +52,7 @@ def test_text_of_its_own_shares_the_time() -> None:
 
 
 def edited(base: list[Segment], *asked: dict[str, Any]) -> list[Segment]:
-    return editing._edited(base, [editing.EditedSegment.model_validate(one) for one in asked])
+    return tidied(editing._edited(base, [editing.EditedSegment.model_validate(one) for one in asked]))
 
 
 def segment(first: int, last: int) -> Segment:

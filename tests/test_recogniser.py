@@ -273,6 +273,10 @@ class TestWords:
         heard = [Token(data[i : i + 1], 0.5 + i / 100, float(i)) for i in range(len(data))]
         assert "".join(word for word, *_ in timed(heard, (0, 20), end=20.0)) == " naïve 😀a"
 
+    def test_a_broken_character_takes_nothing_with_it(self) -> None:
+        heard = [Token(b" one", 1.0, 1.0), Token(b"\xe0\xb8", 1.0, 2.0), Token(b" two", 1.0, 3.0)]
+        assert "".join(word for word, *_ in timed(heard, (0, 10))) == " one two"
+
     def test_a_pause_goes_between_the_words_it_is_nearest_to(self) -> None:
         heard = tokens((" one", 1.3), (" two", 2.1), (".", 4.9), (" three", 5.5), (" four", 6.2))
         assert timed(heard, (0.5, 2.2), (5.0, 6.4)) == [
@@ -315,6 +319,9 @@ class TestSegments:
             ([" ♪", " La", " la", " ♪", " Hello", "."], ["Hello."]),
             ([" It", " (", "that", " is", ")", " works", "."], ["It (that is) works."]),
             ([" *", "cough", "*"], []),
+            ([" Hello", ".", " *", "cough", "*", " Thanks", "."], ["Hello.", "Thanks."]),
+            ([" Call", ".", " (", "800", ")", " 555", "."], ["Call.", "(800) 555."]),
+            ([" ♪", " so", " here", " is", " the", " news"], ["♪ so here is the news"]),
         ],
     )
     def test_each_is_a_sentence_that_somebody_says(self, pieces: list[str], found: list[str]) -> None:

@@ -41,7 +41,6 @@ def test_special_tokens_are_where_they_should_be(pair: Pair) -> None:
     assert own.start == whisper.whisper_token_sot(context)
     assert own.previous == whisper.whisper_token_prev(context)
     assert own.no_stamps == whisper.whisper_token_not(context)
-    assert own.size == whisper.whisper_n_vocab(context)
     assert own.texts[own.space] == b" "
     assert [own.texts[number] for number in (0, 262, 5000)] == [
         whisper.whisper_token_to_bytes(context, number) for number in (0, 262, 5000)
