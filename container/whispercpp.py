@@ -36,6 +36,10 @@ NO_SAMPLES: Samples = np.empty(0, np.float32)
 """With these, whisper.cpp hears the spectrum that it has."""
 
 
+ROOM = 219
+"""The most tokens but one that whisper.cpp has room for: where it finds no end among these it gives none at all."""
+
+
 class WhisperCpp:
     """An engine. A context decodes one audio at a time."""
 
@@ -100,7 +104,9 @@ class WhisperCpp:
             for segment in range(whisper.whisper_full_n_segments(self._context))
             for index in range(whisper.whisper_full_n_tokens(self._context, segment))
         ]
-        return [self._token(token) for token in data if token.id < self._eot]
+        tokens = [self._token(token) for token in data if token.id < self._eot]
+        # What comes after the last did not find room, so it seems to last to the end: another pass hears it again.
+        return tokens[:-1] if len(tokens) > params.max_tokens else tokens
 
     def _token(self, data: Any) -> Token:
         return Token(whisper.whisper_token_to_bytes(self._context, data.id), data.p, data.t_dtw / 100)
@@ -123,7 +129,7 @@ class WhisperCpp:
         params.temperature, params.temperature_inc = 0.0, STEP if request.attempts else 0.0
         params.entropy_thold, params.logprob_thold, params.no_speech_thold = LEAST_ENTROPY, LEAST_PROBABILITY, NO_SPEECH
         params.greedy = {"best_of": BEST_OF}
-        params.max_tokens = most_tokens(seconds)
+        params.max_tokens = min(most_tokens(seconds), ROOM)
         params.audio_ctx = positions(seconds)
         params.duration_ms = round(1000 * seconds)
         return params
