@@ -15,7 +15,8 @@ from chalicelib.jobs import Guard
 from chalicelib.languages import CODES
 from chalicelib.transcript import Chunk, Segment, Span
 from container import recogniser as module
-from container import weights
+from container import weights, whispercpp
+from container import whisper as own
 from container.alignment import Token, segments
 from container.catalogue import ModelError
 from container.cutting import cut
@@ -158,6 +159,14 @@ class TestRecogniser:
         assert told == [([11.0, 5.0], expected), ([6.0], expected)]
         assert [text(each) for each in found] == ["one one", "one"]
 
+    def test_what_finds_no_room_is_heard_in_another_pass(
+        self, recogniser: Recogniser, kennedy: Samples, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for engine in (own, whispercpp):
+            monkeypatch.setattr(engine, "most_tokens", lambda _seconds: 8)
+        chunk = Chunk(start=0, end=11, speech=[Span(start=0.3, end=10.6)])
+        assert plain(heard(recogniser, kennedy, chunk)).casefold() == SENTENCE.replace(",", "").casefold()
+
     def test_sounds_heard_together_are_kept_apart(self, recogniser: Recogniser, kennedy: Samples) -> None:
         silence = np.zeros(4 * RATE, np.float32)
         pieces = [kennedy[: 8 * RATE], kennedy, np.concatenate([kennedy, silence])]
@@ -219,13 +228,13 @@ def test_networks_of_our_own_hear_what_whisper_cpp_hears(
     model: str, models_dir: Path, kennedy: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = weights.install(model, models_dir, lambda *_: None)
-    own = Recogniser(path)
+    ours_alone = Recogniser(path)
     monkeypatch.setattr(module, "LARGEST", 0)
     theirs = Recogniser(path)
-    assert type(own._engine) is not type(theirs._engine)
+    assert type(ours_alone._engine) is not type(theirs._engine)
     spans = [(0.35, 2.24), (3.3, 3.84), (3.97, 4.42), (5.41, 7.65), (8.19, 10.59)]
     chunk = Chunk(start=0, end=11, speech=[Span(start=start, end=end) for start, end in spans])
-    ours, expected = (heard(each, kennedy, chunk) for each in (own, theirs))
+    ours, expected = (heard(each, kennedy, chunk) for each in (ours_alone, theirs))
     assert plain(ours) == plain(expected)
     words, expected_words = ([word for segment in found for word in segment.words] for found in (ours, expected))
     # Theirs are of what the decoder attends to when it reads all words again, ours of when it finds them.
@@ -236,7 +245,7 @@ def test_networks_of_our_own_hear_what_whisper_cpp_hears(
     assert sum(far) / len(far) <= 0.08
     assert max(far) <= 0.3
     if model == "base":
-        languages, probabilities = zip(*(each.detect_language(kennedy) for each in (own, theirs)), strict=True)
+        languages, probabilities = zip(*(each.detect_language(kennedy) for each in (ours_alone, theirs)), strict=True)
         assert languages == ("en", "en")
         assert probabilities[0] == pytest.approx(probabilities[1], abs=0.02)
 
