@@ -198,17 +198,19 @@ def until_python(condition: Any) -> None:
         time.sleep(0.02)
 
 
-def test_reload_in_mid_upload_resumes(tab: Any, jfk_video: Path) -> None:
-    held: list[Any] = []
-    tab.route("**/objects/uploads/**", lambda route: held.append(route))
-    add(tab, jfk_video)
-    tab.click("text=Transcribe 1 file")
-    tab.wait_for_selector("text=Uploading >> nth=0")
-    until_held(tab, held, 1)
-    tab.on("dialog", lambda dialog: dialog.accept())
-    tab.unroute("**/objects/uploads/**")
-    tab.reload()
-    tab.wait_for_selector(".file[data-state=succeeded]")
+def test_reload_in_mid_upload_resumes(browser: Any, site: Bench, jfk_video: Path) -> None:
+    """Where all of it arrived just before, the page is told so, and goes on to the job."""
+    with signed_in(browser, site.url, site.token, "409 (Conflict)", "has been uploaded already") as tab:
+        held: list[Any] = []
+        tab.route("**/objects/uploads/**", lambda route: held.append(route))
+        add(tab, jfk_video)
+        tab.click("text=Transcribe 1 file")
+        tab.wait_for_selector("text=Uploading >> nth=0")
+        until_held(tab, held, 1)
+        tab.on("dialog", lambda dialog: dialog.accept())
+        tab.unroute("**/objects/uploads/**")
+        tab.reload()
+        tab.wait_for_selector(".file[data-state=succeeded]")
 
 
 def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, tmp_path: Path) -> None:
