@@ -91,9 +91,9 @@ def test_twenty_minutes(tmp_path: Path, models_dir: Path, jfk: Path, figure: Fig
     latencies: list[float] = []
     recogniser = Bare(tmp_path / "long.wav", models_dir)
     with recogniser.pool, live(tmp_path / "data", models_dir) as service:
-        for last in (False, True):
+        for last in (False, False, True):
             # Half before and half after: a machine that becomes slower meanwhile does so for both. One that others use
-            # as well may become so just in between: then there is a second pair.
+            # as well may become so just in between: then there is another pair.
             bare = recogniser.seconds(0)
             id, through_service = timed(service, tmp_path / "long.wav", latencies)
             bare += recogniser.seconds(1)
@@ -103,7 +103,7 @@ def test_twenty_minutes(tmp_path: Path, models_dir: Path, jfk: Path, figure: Fig
             check_times(srt, times, tmp_path, figure)
             if through_service <= 1.15 * bare + 3:
                 break
-            assert not last, "too slow in two pairs"
+            assert not last, "too slow in three pairs"
     median = statistics.median(latencies)
     figure(f"GET /jobs/<id> while a job runs: median {1000 * median:.1f} ms of {len(latencies)}")
     assert median < 0.020
