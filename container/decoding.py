@@ -1,7 +1,7 @@
 """What was said, token by token: the likeliest first, by chance where that failed.
 
 The rules are OpenAI's (`decoding.py`) for text without time stamps, as whisper.cpp applies them to a sound that is
-heard once.
+heard once. The likeliest text is searched for with beams, as wide as there is doubt: most words leave none.
 """
 
 import math
@@ -21,10 +21,26 @@ LOOKED_AT = 32
 COLD = 0.5
 """Temperature from which on no prompt is given."""
 
+WIDTH = 3
+"""Texts of one sound that are gone on with at most, and ends that are enough."""
 
-@dataclass
+NEAR = 2.5
+"""By how much the logarithm of a text's probability may be below the best one's.
+
+Wrong words of nine tracks with tiny.en and with base (docs/benchmarks.md): 393 and 408 with one text, 342 and 329 with
+these, 343 and 334 with WIDTH = 5, 349 (tiny.en) with NEAR = 2.
+"""
+
+SAME = 3
+"""Last tokens by which two texts are the same from there on, also if one is up to so many tokens behind."""
+
+Step = tuple[int, int]
+"""The number of a text, and the token that follows it."""
+
+
+@dataclass(frozen=True)
 class Said:
-    """What one attempt wrote down of a sound."""
+    """What may have been said in a sound, as far as it is written down."""
 
     no_speech: float
     """The probability that nobody speaks."""
@@ -33,7 +49,9 @@ class Said:
     """Of the tokens' probabilities."""
     attention: list[Floats] = field(default_factory=list)
     """The shares of the sound [heads, positions] that were listened to for each token."""
-    whole: bool = False
+
+    def then(self, token: int, logarithm: float, attention: Floats) -> "Said":
+        return Said(self.no_speech, [*self.tokens, token], [*self.logarithms, logarithm], [*self.attention, attention])
 
     @property
     def probability(self) -> float:
@@ -78,64 +96,110 @@ class Decoding:
         for temperature in temperatures:
             asked = [self._words.previous, *prompt, *task] if prompt and temperature < COLD else task
             heard = sounds if len(left) == len(most) else sounds.of(left)
-            attempts = self._attempts(heard, [most[sound] for sound in left], asked, temperature)
-            best = (max(tried, key=lambda said: (not said.loops, said.probability)) for tried in attempts)
+            texts = self._texts(heard, [most[sound] for sound in left], asked, temperature)
+            best = (max(whole, key=lambda said: (not said.loops, said.probability)) for whole in texts)
             found |= dict(zip(left, best, strict=True))
-            del attempts
+            del texts
             left = [sound for sound in left if found[sound].doubtful]
             if not left:
                 break
         return [found[sound] for sound in range(len(most))]
 
-    def _attempts(self, sounds: Sounds, most: Sequence[int], asked: list[int], temperature: float) -> list[list[Said]]:
-        """Attempts at each sound: one, or if the temperature is above zero some by chance."""
-        times, task = BEST_OF if temperature else 1, asked.index(self._words.start) + 1
+    def _texts(self, sounds: Sounds, most: Sequence[int], asked: list[int], temperature: float) -> list[list[Said]]:
+        """Whole texts of each sound: the likeliest, or if the temperature is above zero some by chance."""
+        task = asked.index(self._words.start) + 1
         past = self._network.nothing_read(len(most))
         read = self._network.read(np.array([[asked[:task]]] * len(most)), past, sounds)
         silent = [_probability(row[0], self._words.no_speech) for row in read.scores]
+        found = [_Texts(*each) for each in zip(silent, most, strict=True)]
         if asked[task:]:
             read = self._network.read(np.array([[asked[task:]]] * len(most)), read.past, sounds)
-        scores, attention = (np.repeat(part, times, axis=1) for part in (read.scores, read.attention))
-        past = read.past.tried(times)
-        found = [[Said(no_speech) for _ in range(times)] for no_speech in silent]
-        chances = [[np.random.default_rng(number) for number in range(times)] for _ in most]
-        left = list(range(len(most)))
+        left = found
         while True:
-            for place, sound in enumerate(left):
-                for number, said in enumerate(found[sound]):
-                    if not said.whole:
-                        self._add(said, scores[place, number], temperature, chances[sound][number])
-                        said.attention.append(attention[place, number].copy())
-                        self._close(said, most[sound])
-            kept = [place for place, sound in enumerate(left) if not all(said.whole for said in found[sound])]
+            before = [
+                self._go_on(texts, read.scores[place], read.attention[place], temperature)
+                for place, texts in enumerate(left)
+            ]
+            kept = [place for place, numbers in enumerate(before) if numbers]
             if not kept:
-                return found
+                return [texts.whole for texts in found]
             if len(kept) < len(left):
-                left, sounds, past = [left[place] for place in kept], sounds.of(kept), past.of(kept)
-            # An attempt that is done is read on with the others at the same sound, and what comes of it is not used.
-            following = [[[said.tokens[-1]] for said in found[sound]] for sound in left]
-            read = self._network.read(np.array(following), past, sounds)
-            scores, attention, past = read.scores, read.attention, read.past
+                left, sounds = [left[place] for place in kept], sounds.of(kept)
+            past = read.past.of(kept, _filled([before[place] for place in kept]))
+            last = _filled([[said.tokens[-1] for said in texts.growing] for texts in left])
+            read = self._network.read(np.array(last)[:, :, np.newaxis], past, sounds)
 
-    def _add(self, said: Said, scores: Floats, temperature: float, chance: np.random.Generator) -> None:
-        """The next token, from the scores of all."""
+    def _go_on(self, texts: "_Texts", scores: Floats, attention: Floats, temperature: float) -> list[int]:
+        """Takes the next step of each text; the numbers that those had before which go on from there."""
+        growing = texts.growing
+        logarithms = self._logarithms(scores[: len(growing)], temperature, first=not growing[0].tokens)
+        steps = texts.by_chance(logarithms) if temperature else texts.likeliest(logarithms)
+        heard = {text: attention[text].copy() for text, _ in steps}
+        texts.growing, before = [], []
+        for text, token in steps:
+            said = growing[text].then(token, float(logarithms[text, token]), heard[text])
+            if self._ended(said, texts.most):
+                texts.whole.append(said)
+            else:
+                texts.growing.append(said)
+                before.append(text)
+        return before if len(texts.whole) < WIDTH else []
+
+    def _logarithms(self, scores: Floats, temperature: float, *, first: bool) -> Floats:
+        """Of the probabilities [texts, tokens] of what may be next."""
         end = self._words.end
-        allowed = scores[: end + 1] / np.float32(temperature or 1)
-        if not said.tokens:
-            allowed[[end, self._words.space]] = -np.inf
-        shares = np.exp(allowed - allowed.max())
-        total = float(shares.sum())
-        if temperature:
-            token = int(chance.choice(len(shares), p=shares / shares.sum(dtype=np.float64)))
-        else:
-            token = int(shares.argmax())
-        said.tokens.append(token)
-        said.logarithms.append(math.log(shares[token] / total))
+        allowed = scores[:, : end + 1] / np.float32(temperature or 1)
+        if first:
+            allowed[:, [end, self._words.space]] = -np.inf
+        allowed -= allowed.max(1, keepdims=True)
+        allowed -= np.log(np.exp(allowed).sum(1, keepdims=True))
+        return allowed
 
-    def _close(self, said: Said, most: int) -> None:
-        """Notes whether that was the last token."""
+    def _ended(self, said: Said, most: int) -> bool:
         count = len(said.tokens)
-        said.whole = said.tokens[-1] == self._words.end or count > most or count >= self._network.room
+        return said.tokens[-1] == self._words.end or count > most or count >= self._network.room or said.loops
+
+
+class _Texts:
+    """What is written of one sound."""
+
+    def __init__(self, no_speech: float, most: int) -> None:
+        self.growing = [Said(no_speech)]
+        self.whole: list[Said] = []
+        self.most = most
+        self._chance = np.random.default_rng(0)
+
+    def by_chance(self, logarithms: Floats) -> list[Step]:
+        """Each text goes on with one token, the first with some."""
+        shares = np.exp(logarithms, dtype=np.float64)
+        shares /= shares.sum(1, keepdims=True)
+        numbers = range(len(self.growing)) if self.growing[0].tokens else [0] * BEST_OF
+        return [(number, int(self._chance.choice(shares.shape[1], p=shares[number]))) for number in numbers]
+
+    def likeliest(self, logarithms: Floats) -> list[Step]:
+        """The likeliest texts, and of those that are the same from here on only the likeliest."""
+        steps = [
+            (sum(said.logarithms) + float(logarithms[number, token]), number, int(token))
+            for number, said in enumerate(self.growing)
+            for token in np.flatnonzero(logarithms[number] >= logarithms[number].max() - NEAR)
+        ]
+        steps.sort(reverse=True)
+        chosen: list[Step] = []
+        endings: set[tuple[int, ...]] = set()
+        for logarithm, number, token in steps:
+            if logarithm < steps[0][0] - NEAR or len(chosen) == WIDTH:
+                break
+            tokens = (*self.growing[number].tokens[1 - 2 * SAME :], token)
+            if tokens[-SAME:] not in endings:
+                chosen.append((number, token))
+                endings |= {tokens[start : start + SAME] for start in range(len(tokens) - SAME + 1)}
+        return chosen
+
+
+def _filled(rows: list[list[int]]) -> list[list[int]]:
+    """As long as the longest: what is read twice is not used."""
+    widest = max(map(len, rows))
+    return [row + row[:1] * (widest - len(row)) for row in rows]
 
 
 def _probability(scores: Floats, token: int) -> float:

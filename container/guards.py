@@ -103,22 +103,22 @@ def without_echoes(found: list[Segment]) -> list[Segment]:
     nine, nine" takes time for it, and is left alone.
     """
     kept: list[Word] = []
+    letters: list[str] = []
     for word in (word for segment in found for word in segment.words):
         kept.append(word)
+        letters.append(_letters(word.text))
         for size in range(1, min(LONGEST_ECHO, len(kept) // 2) + 1):
-            if _echo(kept[-2 * size : -size], kept[-size:]):
-                del kept[-size:]
+            if letters[-2 * size : -size] == letters[-size:] and _hurried(kept[-size:]):
+                del kept[-size:], letters[-size:]
                 break
     alive = {id(word) for word in kept}
     rests = [[word for word in segment.words if id(word) in alive] for segment in found]
     return [Segment.of(rest) for rest in rests if rest]
 
 
-def _echo(said: list[Word], again: list[Word]) -> bool:
-    text = "".join(word.text for word in again)
-    seconds = again[-1].end - again[0].start
-    same = [_letters(word.text) for word in said] == [_letters(word.text) for word in again]
-    return same and seconds * FASTEST_SPEECH < len(text)
+def _hurried(words: list[Word]) -> bool:
+    """Whether nobody can speak so fast."""
+    return (words[-1].end - words[0].start) * FASTEST_SPEECH < sum(len(word.text) for word in words)
 
 
 def _letters(text: str) -> str:

@@ -52,12 +52,13 @@ class Past:
     parts: list[Floats]
     length: int
 
-    def of(self, kept: list[int]) -> "Past":
-        return Past([part[kept] for part in self.parts], self.length)
-
-    def tried(self, times: int) -> "Past":
-        """One attempt as so many."""
-        return Past([np.repeat(part, times, axis=1) for part in self.parts], self.length)
+    def of(self, kept: list[int], attempts: list[list[int]]) -> "Past":
+        """The past of these attempts at each of the sounds that are kept."""
+        sounds, had = self.parts[0].shape[:2]
+        if kept == list(range(sounds)) and all(own == list(range(had)) for own in attempts):
+            return self
+        places = np.array(kept)[:, np.newaxis], np.array(attempts)
+        return Past([part[places] for part in self.parts], self.length)
 
 
 @dataclass(frozen=True)

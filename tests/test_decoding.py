@@ -1,5 +1,6 @@
 """What is written down of scores that a script gives: Whisper's rules, attempts, and ends."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +29,8 @@ class Scripted:
     vocabulary: Vocabulary = WORDS
     room: int = 220
     asked: list[list[int]] = field(default_factory=list)
+    texts: list[int] = field(default_factory=list)
+    """How many of each sound were read at a time."""
 
     def said(self, read: list[int]) -> list[int]:
         """What was read after the start, but for the order to write no stamps."""
@@ -39,6 +42,7 @@ class Scripted:
     def read(self, tokens: NDArray[np.int64], past: Past, sounds: Sounds) -> Read:
         if not past.length:
             self.asked.append(tokens[0, 0].tolist())
+        self.texts.append(tokens.shape[1])
         whole = np.concatenate([past.parts[0], tokens], axis=2)
         scores = np.full((*whole.shape[:2], SCORES), -20, np.float32)
         for place, number in enumerate(sounds.parts[0]):
@@ -93,6 +97,64 @@ def test_no_stamps_are_written() -> None:
     assert said.probability == pytest.approx(0, abs=1e-3), "of the tokens that may be"
 
 
+def test_what_is_likelier_as_a_whole_is_found() -> None:
+    """The first word is less likely, and all after it certain."""
+
+    def script(read: list[int]) -> dict[int, float]:
+        if not read:
+            return {11: 6.0, 12: 5.0}
+        if read[0] == 11 and len(read) < 4:
+            return {100 * len(read) + other: 5.0 for other in range(2)}
+        return {WORDS.end: 10.0} if len(read) == 4 else {13: 10.0}
+
+    (said,), network = say(script)
+    assert said.tokens == [12, 13, 13, 13, WORDS.end]
+    assert said.probability == pytest.approx(math.log(1 / (1 + math.e)) / 5, abs=1e-3)
+    assert [shares.tolist() for shares in said.attention] == [[[2.0 + number]] for number in range(5)]
+    assert max(network.texts) == 3, "more than three are not gone on with"
+
+
+def test_what_is_far_less_likely_is_not_gone_on_with() -> None:
+    (said,), network = say(lambda read: {11: 10.0, 12: 7.4} if len(read) < 5 else {WORDS.end: 10.0})
+    assert said.tokens == [11] * 5 + [WORDS.end]
+    assert set(network.texts) == {1}
+
+
+@pytest.mark.parametrize("other", [[12], [12, 13]])
+def test_texts_that_are_the_same_from_there_on_are_one(other: list[int]) -> None:
+    """Also if one has a word more, and is behind."""
+    rest = list(range(1000, 1020))
+
+    def script(read: list[int]) -> dict[int, float]:
+        if not read:
+            return {11: 6.0, other[0]: 5.0}
+        began = other if read[0] == other[0] else [11]
+        whole = [*began, *rest, WORDS.end]
+        return {whole[len(read)] if len(read) < len(whole) else WORDS.end: 10.0}
+
+    (said,), network = say(script)
+    assert said.tokens == [11, *rest, WORDS.end]
+    assert 2 in network.texts
+    assert set(network.texts[6:]) == {1}
+
+
+def test_sounds_with_fewer_texts_are_as_if_alone() -> None:
+    def unsure(read: list[int]) -> dict[int, float]:
+        return {2000 + 10 * len(read): 6.0, 2001 + 10 * len(read): 5.5} if len(read) < 3 else {WORDS.end: 10.0}
+
+    found, _ = say(saying(11, 12, 13, 14), unsure, saying(15))
+    assert [said.tokens for said in found] == [
+        [11, 12, 13, 14, WORDS.end],
+        [2000, 2010, 2020, WORDS.end],
+        [15, WORDS.end],
+    ]
+
+
+def test_what_loops_is_stopped() -> None:
+    (said,), network = say(lambda _: {11: 10.0})
+    assert (said.loops, len(said.tokens), len(network.texts)) == (True, 33, 34)
+
+
 def test_what_was_listened_to_for_each_token_is_kept() -> None:
     """The scripted attention tells how much was read."""
     (said, other), _ = say(saying(11, 12), saying(13))
@@ -102,14 +164,14 @@ def test_what_was_listened_to_for_each_token_is_kept() -> None:
 
 def test_no_more_is_said_than_anybody_could() -> None:
     (said,), _ = say(lambda read: {1000 + len(read): 10.0}, most=36)
-    assert (len(said.tokens), said.whole, said.doubtful) == (37, True, False)
+    assert (len(said.tokens), said.doubtful) == (37, False)
 
 
 def test_what_finds_no_room_is_kept() -> None:
     """What comes after it is heard in another pass."""
     (said,), network = say(lambda read: {1000 + len(read): 10.0}, temperatures=(0.0, 0.2))
     assert len(said.tokens) == len(said.logarithms) == len(said.attention) == 220
-    assert (said.whole, said.doubtful, len(network.asked)) == (True, False, 1)
+    assert (said.doubtful, len(network.asked)) == (False, 1)
 
 
 def test_what_loops_is_tried_again_warmer() -> None:

@@ -18,7 +18,7 @@ from tests.conftest import Figure
 from tests.lambdas import Function
 
 JOB = "01jd8w5x7n0000000000000000"
-SENTENCE = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
+SENTENCE = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country."
 
 
 @pytest.fixture(scope="module")

@@ -160,7 +160,7 @@ def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Netw
     assert read.attention.shape == (2, 1, 8, POSITIONS)
     read = made.read(np.array(tokens)[:, np.newaxis, 2:3], read.past, heard)
     different = [[[13], [14]], [[22], [23]]]
-    read = made.read(np.array(different), read.past.tried(2), heard)
+    read = made.read(np.array(different), read.past.of([0, 1], [[0, 0]] * 2), heard)
     assert read.past.length == 4
     for number, sound in enumerate(sounds):
         encoded = file[1].encoded(mel.spectrum(sound, FILTERS, 2 * POSITIONS))
@@ -174,7 +174,7 @@ def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Netw
 def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> None:
     heard = made.listen(sounds, [POSITIONS] * len(sounds))
     both = made.read(np.full((2, 1, 3), 7), made.nothing_read(2), heard)
-    alone = made.read(np.full((1, 1, 1), 8), both.past.of([1]), heard.of([1]))
+    alone = made.read(np.full((1, 1, 1), 8), both.past.of([1], [[0]]), heard.of([1]))
     together = made.read(np.full((2, 1, 1), 8), both.past, heard)
     assert near(alone.scores[0], together.scores[1])
 

@@ -14,7 +14,7 @@ from tests.live import live
 
 CLIPS = ("pytest-audioeval==0.1.3", "8b97369347232d43180dd9860189c547ccc8dedb42b7c21d511ddc5a05ef7ecc")
 CLIP = "pytest_audioeval/samples/audio/fr/pangrama.wav"
-SENTENCE = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
+SENTENCE = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country."
 
 
 def transcriber(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
