@@ -6,7 +6,7 @@ heard once. The likeliest text is searched for with beams, as wide as there is d
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,21 +82,20 @@ class Decoding:
 
     def say(
         self,
-        sounds: Sounds,
+        listen: Callable[[list[int]], Sounds],
         most: Sequence[int],
         task: list[int],
         prompt: list[int],
         temperatures: Sequence[float],
     ) -> list[Said]:
-        """What was said in each sound, in so many tokens at `most`; `prompt` goes before the `task`. What is doubtful
-        is tried again at the next of the temperatures.
+        """What was said in each sound, in so many tokens at `most`; `listen` hears the sounds of these numbers, and
+        `prompt` goes before the `task`. What is doubtful is heard again, and tried at the next of the temperatures.
         """
         found: dict[int, Said] = {}
         left = list(range(len(most)))
         for temperature in temperatures:
             asked = [self._words.previous, *prompt, *task] if prompt and temperature < COLD else task
-            heard = sounds if len(left) == len(most) else sounds.of(left)
-            texts = self._texts(heard, [most[sound] for sound in left], asked, temperature)
+            texts = self._texts(listen(left), [most[sound] for sound in left], asked, temperature)
             best = (max(whole, key=lambda said: (not said.loops, said.probability)) for whole in texts)
             found |= dict(zip(left, best, strict=True))
             del texts
@@ -120,11 +119,11 @@ class Decoding:
                 self._go_on(texts, read.scores[place], read.attention[place], temperature)
                 for place, texts in enumerate(left)
             ]
-            kept = [place for place, numbers in enumerate(before) if numbers]
+            kept = _closed_up([bool(numbers) for numbers in before])
             if not kept:
                 return [texts.whole for texts in found]
             if len(kept) < len(left):
-                left, sounds = [left[place] for place in kept], sounds.of(kept)
+                left, sounds = [left[place] for place in kept], sounds.only(kept)
             past = read.past.of(kept, _filled([before[place] for place in kept]))
             last = _filled([[said.tokens[-1] for said in texts.growing] for texts in left])
             read = self._network.read(np.array(last)[:, :, np.newaxis], past, sounds)
@@ -194,6 +193,13 @@ class _Texts:
                 chosen.append((number, token))
                 endings |= {tokens[start : start + SAME] for start in range(len(tokens) - SAME + 1)}
         return chosen
+
+
+def _closed_up(wanted: list[bool]) -> list[int]:
+    """The places that are wanted, each where it is already, or moved to one that is not."""
+    count = sum(wanted)
+    moved = [place for place in range(count, len(wanted)) if wanted[place]]
+    return [place if wanted[place] else moved.pop() for place in range(count)]
 
 
 def _filled(rows: list[list[int]]) -> list[list[int]]:

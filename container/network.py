@@ -41,8 +41,13 @@ class Sounds:
 
     parts: list[Floats]
 
-    def of(self, kept: list[int]) -> "Sounds":
-        return Sounds([part[kept] for part in self.parts])
+    def only(self, places: list[int]) -> "Sounds":
+        """Those at these places, as many as there are, moved within the same memory: this is of no use afterwards."""
+        for part in self.parts:
+            for to, place in enumerate(places):
+                if to != place:
+                    part[to] = part[place]
+        return Sounds([part[: len(places)] for part in self.parts])
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from container.engine import (
     most_tokens,
     positions,
 )
-from container.network import Network
+from container.network import Network, Sounds
 
 TEMPERATURES = [float(temperature) for temperature in np.arange(0, LAST_TEMPERATURE + STEP / 2, STEP)]
 
@@ -50,11 +50,15 @@ class Whisper:
 
     def hear(self, sounds: Sequence[Samples], request: Request) -> list[list[Token]]:
         seconds = [length(sound) for sound in sounds]
-        heard = self._network.listen([filled(sound) for sound in sounds], [positions(each) for each in seconds])
+
+        def listen(numbers: list[int]) -> Sounds:
+            heard = [filled(sounds[number]) for number in numbers]
+            return self._network.listen(heard, [positions(seconds[number]) for number in numbers])
+
         most = [most_tokens(each) for each in seconds]
         task = self._words.task(request.language, request.translate)
         prompt = self._words.tokens(request.prompt)[-self._network.longest_prompt :]
-        said = self._decoding.say(heard, most, task, prompt, TEMPERATURES if request.attempts else TEMPERATURES[:1])
+        said = self._decoding.say(listen, most, task, prompt, TEMPERATURES if request.attempts else TEMPERATURES[:1])
         return [self._tokens(*each) for each in zip(said, seconds, strict=True)]
 
     def detect_language(self, sound: Samples) -> tuple[str, float]:

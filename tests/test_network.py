@@ -174,8 +174,8 @@ def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Netw
 def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> None:
     heard = made.listen(sounds, [POSITIONS] * len(sounds))
     both = made.read(np.full((2, 1, 3), 7), made.nothing_read(2), heard)
-    alone = made.read(np.full((1, 1, 1), 8), both.past.of([1], [[0]]), heard.of([1]))
     together = made.read(np.full((2, 1, 1), 8), both.past, heard)
+    alone = made.read(np.full((1, 1, 1), 8), both.past.of([1], [[0]]), heard.only([1]))
     assert near(alone.scores[0], together.scores[1])
 
 
