@@ -1,7 +1,7 @@
 """What was said, token by token: the likeliest first, by chance where that failed.
 
 The rules are OpenAI's (`decoding.py`) for text without time stamps, as whisper.cpp applies them to a sound that is
-heard once. The likeliest text is searched for with beams, as wide as there is doubt: most words leave none.
+heard once. The likeliest text is searched for with beams, as wide as there is doubt.
 """
 
 import math
@@ -18,21 +18,24 @@ from container.tensors import Floats
 LOOKED_AT = 32
 """Last tokens whose entropy is looked at, if there are more."""
 
+STUCK = 2 * LOOKED_AT
+"""The same of a text that is not gone on with: a list of numbers, with commas, looks like a loop for longer."""
+
 COLD = 0.5
 """Temperature from which on no prompt is given."""
 
 WIDTH = 3
-"""Texts of one sound that are gone on with at most, and ends that are enough."""
+"""Texts of one sound that are gone on with at most, and whole ones that are enough."""
 
 NEAR = 2.5
 """By how much the logarithm of a text's probability may be below the best one's.
 
-Wrong words of nine tracks with tiny.en and with base (docs/benchmarks.md): 393 and 408 with one text, 342 and 329 with
-these, 343 and 334 with WIDTH = 5, 349 (tiny.en) with NEAR = 2.
+Wrong words of nine tracks with tiny.en and with base (docs/benchmarks.md): 395 and 408 with one text, 342 and 337 with
+these.
 """
 
 SAME = 3
-"""Last tokens by which two texts are the same from there on, also if one is up to so many tokens behind."""
+"""Last tokens by which two texts are the same from there on, also if the less likely one is up to so many behind."""
 
 Step = tuple[int, int]
 """The number of a text, and the token that follows it."""
@@ -60,9 +63,17 @@ class Said:
 
     @property
     def loops(self) -> bool:
-        if len(self.tokens) <= LOOKED_AT:
+        return self._repeats(LOOKED_AT)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it has looped for so long that more would be of no use."""
+        return self._repeats(STUCK)
+
+    def _repeats(self, count: int) -> bool:
+        if len(self.tokens) <= count:
             return False
-        shares = [count / LOOKED_AT for count in Counter(self.tokens[-LOOKED_AT:]).values()]
+        shares = [times / count for times in Counter(self.tokens[-count:]).values()]
         return -sum(share * math.log(share) for share in shares) < LEAST_ENTROPY
 
     @property
@@ -105,44 +116,44 @@ class Decoding:
         return [found[sound] for sound in range(len(most))]
 
     def _texts(self, sounds: Sounds, most: Sequence[int], asked: list[int], temperature: float) -> list[list[Said]]:
-        """Whole texts of each sound: the likeliest, or if the temperature is above zero some by chance."""
+        """Whole texts of each sound: likely ones, or if the temperature is above zero some by chance."""
         task = asked.index(self._words.start) + 1
         past = self._network.nothing_read(len(most))
         read = self._network.read(np.array([[asked[:task]]] * len(most)), past, sounds)
         silent = [_probability(row[0], self._words.no_speech) for row in read.scores]
-        found = [_Texts(*each) for each in zip(silent, most, strict=True)]
-        if asked[task:]:
-            read = self._network.read(np.array([[asked[task:]]] * len(most)), read.past, sounds)
+        found = [_Search(*each) for each in zip(silent, most, strict=True)]
+        read = self._network.read(np.array([[asked[task:]]] * len(most)), read.past, sounds)
         left = found
         while True:
             before = [
-                self._go_on(texts, read.scores[place], read.attention[place], temperature)
-                for place, texts in enumerate(left)
+                self._go_on(search, read.scores[place], read.attention[place], temperature)
+                for place, search in enumerate(left)
             ]
             kept = _closed_up([bool(numbers) for numbers in before])
             if not kept:
-                return [texts.whole for texts in found]
+                return [search.whole for search in found]
             if len(kept) < len(left):
                 left, sounds = [left[place] for place in kept], sounds.only(kept)
             past = read.past.of(kept, _filled([before[place] for place in kept]))
-            last = _filled([[said.tokens[-1] for said in texts.growing] for texts in left])
+            del read
+            last = _filled([[said.tokens[-1] for said in search.growing] for search in left])
             read = self._network.read(np.array(last)[:, :, np.newaxis], past, sounds)
 
-    def _go_on(self, texts: "_Texts", scores: Floats, attention: Floats, temperature: float) -> list[int]:
+    def _go_on(self, search: "_Search", scores: Floats, attention: Floats, temperature: float) -> list[int]:
         """Takes the next step of each text; the numbers that those had before which go on from there."""
-        growing = texts.growing
+        growing = search.growing
         logarithms = self._logarithms(scores[: len(growing)], temperature, first=not growing[0].tokens)
-        steps = texts.by_chance(logarithms) if temperature else texts.likeliest(logarithms)
-        heard = {text: attention[text].copy() for text, _ in steps}
-        texts.growing, before = [], []
-        for text, token in steps:
-            said = growing[text].then(token, float(logarithms[text, token]), heard[text])
-            if self._ended(said, texts.most):
-                texts.whole.append(said)
+        steps = search.by_chance(logarithms) if temperature else search.likeliest(logarithms, self._words.end)
+        heard = {number: attention[number].copy() for number, _ in steps}
+        search.growing, before = [], []
+        for number, token in steps:
+            said = growing[number].then(token, float(logarithms[number, token]), heard[number])
+            if self._ended(said, search.most):
+                search.whole.append(said)
             else:
-                texts.growing.append(said)
-                before.append(text)
-        return before if len(texts.whole) < WIDTH else []
+                search.growing.append(said)
+                before.append(number)
+        return before if len(search.whole) < WIDTH else []
 
     def _logarithms(self, scores: Floats, temperature: float, *, first: bool) -> Floats:
         """Of the probabilities [texts, tokens] of what may be next."""
@@ -156,16 +167,17 @@ class Decoding:
 
     def _ended(self, said: Said, most: int) -> bool:
         count = len(said.tokens)
-        return said.tokens[-1] == self._words.end or count > most or count >= self._network.room or said.loops
+        return said.tokens[-1] == self._words.end or count > most or count >= self._network.room or said.stuck
 
 
-class _Texts:
-    """What is written of one sound."""
+class _Search:
+    """What is being written of one sound: texts that grow, and those that are whole."""
 
     def __init__(self, no_speech: float, most: int) -> None:
         self.growing = [Said(no_speech)]
         self.whole: list[Said] = []
         self.most = most
+        self._ended = -math.inf
         self._chance = np.random.default_rng(0)
 
     def by_chance(self, logarithms: Floats) -> list[Step]:
@@ -175,23 +187,29 @@ class _Texts:
         numbers = range(len(self.growing)) if self.growing[0].tokens else [0] * BEST_OF
         return [(number, int(self._chance.choice(shares.shape[1], p=shares[number]))) for number in numbers]
 
-    def likeliest(self, logarithms: Floats) -> list[Step]:
-        """The likeliest texts, and of those that are the same from here on only the likeliest."""
-        steps = [
-            (sum(said.logarithms) + float(logarithms[number, token]), number, int(token))
-            for number, said in enumerate(self.growing)
-            for token in np.flatnonzero(logarithms[number] >= logarithms[number].max() - NEAR)
-        ]
-        steps.sort(reverse=True)
+    def likeliest(self, logarithms: Floats, end: int) -> list[Step]:
+        """The likeliest steps, and of texts that are the same from here on only the likeliest. Nor does a text go on
+        with what it has just said if something else is likelier.
+
+        A text ends only where nothing else is likelier in it: what ends early is likelier for that alone. And where
+        that is the likeliest step of all, a text that goes on must not become much less likely any more.
+        """
+        totals = np.array([[sum(said.logarithms)] for said in self.growing]) + logarithms
+        best = totals.max()
+        near = np.argwhere(totals >= max(best, self._ended) - NEAR).tolist()
+        steps = sorted(((float(totals[number, token]), number, token) for number, token in near), reverse=True)
         chosen: list[Step] = []
-        endings: set[tuple[int, ...]] = set()
-        for logarithm, number, token in steps:
-            if logarithm < steps[0][0] - NEAR or len(chosen) == WIDTH:
-                break
+        said: set[tuple[int, ...]] = set()
+        for total, number, token in steps:
             tokens = (*self.growing[number].tokens[1 - 2 * SAME :], token)
-            if tokens[-SAME:] not in endings:
-                chosen.append((number, token))
-                endings |= {tokens[start : start + SAME] for start in range(len(tokens) - SAME + 1)}
+            if tokens[-SAME:] in said or (token == end and logarithms[number].argmax() != end):
+                continue
+            if token == end and total == best:
+                self._ended = max(self._ended, total)
+            chosen.append((number, token))
+            said |= {tokens[start : start + SAME] for start in range(len(tokens) - SAME + 1)}
+            if len(chosen) == WIDTH:
+                break
         return chosen
 
 

@@ -108,54 +108,107 @@ def test_what_is_likelier_as_a_whole_is_found() -> None:
             return {11: 6.0, 12: 5.0}
         if read[0] == 11 and len(read) < 4:
             return {100 * len(read) + other: 5.0 for other in range(2)}
-        return {WORDS.end: 10.0} if len(read) == 4 else {13: 10.0}
+        return {WORDS.end: 10.0} if len(read) == 4 else {13 + len(read): 10.0}
 
     (said,), network = say(script)
-    assert said.tokens == [12, 13, 13, 13, WORDS.end]
+    assert said.tokens == [12, 14, 15, 16, WORDS.end]
     assert said.probability == pytest.approx(math.log(1 / (1 + math.e)) / 5, abs=1e-3)
     assert [shares.tolist() for shares in said.attention] == [[[2.0 + number]] for number in range(5)]
     assert max(network.texts) == 3, "more than three are not gone on with"
 
 
 def test_what_is_far_less_likely_is_not_gone_on_with() -> None:
-    (said,), network = say(lambda read: {11: 10.0, 12: 7.4} if len(read) < 5 else {WORDS.end: 10.0})
-    assert said.tokens == [11] * 5 + [WORDS.end]
+    (said,), network = say(lambda read: {11 + len(read): 10.0, 30: 7.4} if len(read) < 5 else {WORDS.end: 10.0})
+    assert said.tokens == [11, 12, 13, 14, 15, WORDS.end]
     assert set(network.texts) == {1}
 
 
-@pytest.mark.parametrize("other", [[12], [12, 13]])
-def test_texts_that_are_the_same_from_there_on_are_one(other: list[int]) -> None:
-    """Also if one has a word more, and is behind."""
+def parting(*texts: tuple[float, list[int]]) -> Script:
+    """One of these texts, told by its first token, with these scores of that; then the same for all."""
     rest = list(range(1000, 1020))
 
     def script(read: list[int]) -> dict[int, float]:
         if not read:
-            return {11: 6.0, other[0]: 5.0}
-        began = other if read[0] == other[0] else [11]
-        whole = [*began, *rest, WORDS.end]
-        return {whole[len(read)] if len(read) < len(whole) else WORDS.end: 10.0}
+            return {text[0]: score for score, text in texts}
+        began = next(text for _, text in texts if text[0] == read[0])
+        return saying(*began, *rest)(read)
+
+    return script
+
+
+@pytest.mark.parametrize(("other", "one"), [([12], True), ([12, 13, 14, 15], True), ([12, 13, 14, 15, 16], False)])
+def test_texts_that_are_the_same_from_there_on_are_one(other: list[int], one: bool) -> None:
+    """Also if the less likely one has some words more, and is behind."""
+    (said,), network = say(parting((6.0, [11]), (5.0, other)))
+    assert said.tokens == [11, *range(1000, 1020), WORDS.end]
+    assert 2 in network.texts
+    assert (set(network.texts[-12:]) == {1}) == one
+
+
+def test_an_end_counts_where_it_is_likeliest() -> None:
+    """Not where three texts may end, each not probably, though they are shorter and so likelier than the whole."""
+
+    def script(read: list[int]) -> dict[int, float]:
+        if len(read) == 40:
+            return {WORDS.end: 10.0}
+        return {1000 + len(read): 10.0, **({WORDS.end: 8.0} if len(read) in (8, 16, 24) else {})}
+
+    (said,), _ = say(script)
+    assert said.tokens == [*range(1000, 1040), WORDS.end]
+
+
+def test_what_could_be_said_after_an_end_must_not_become_much_less_likely() -> None:
+    def script(read: list[int]) -> dict[int, float]:
+        if len(read) < 3:
+            return {1000 + len(read): 10.0}
+        return {WORDS.end: 6.0, 1003: 5.0} if len(read) == 3 else {100 * len(read) + other: 5.0 for other in range(2)}
 
     (said,), network = say(script)
-    assert said.tokens == [11, *rest, WORDS.end]
-    assert 2 in network.texts
-    assert set(network.texts[6:]) == {1}
+    assert said.tokens == [1000, 1001, 1002, WORDS.end]
+    assert len(network.texts) == 8
+
+
+def test_an_end_that_comes_early_is_no_better_than_what_is_said_after_it() -> None:
+    """By the mean of all words, as OpenAI has it: the end is likelier than the rest, and the rest is certain."""
+
+    def script(read: list[int]) -> dict[int, float]:
+        return {1000 + len(read): 10.0, WORDS.end: {10: 10.2, 20: 20.0}.get(len(read), 0.0)}
+
+    (said,), _ = say(script)
+    assert said.tokens == [*range(1000, 1020), WORDS.end]
+
+
+def test_a_word_is_not_said_again_if_another_is_likelier() -> None:
+    (said,), network = say(lambda read: {9: 5.2 if len(read) < 3 else 5.0, **saying(9, 9, 9, 20, 21)(read)})
+    assert said.tokens == [9, 9, 9, 20, 21, WORDS.end]
+    assert set(network.texts) == {1}
 
 
 def test_sounds_with_fewer_texts_are_as_if_alone() -> None:
-    def unsure(read: list[int]) -> dict[int, float]:
-        return {2000 + 10 * len(read): 6.0, 2001 + 10 * len(read): 5.5} if len(read) < 3 else {WORDS.end: 10.0}
-
-    found, _ = say(saying(11, 12, 13, 14), unsure, saying(15))
-    assert [said.tokens for said in found] == [
-        [11, 12, 13, 14, WORDS.end],
-        [2000, 2010, 2020, WORDS.end],
-        [15, WORDS.end],
+    """Each has texts that part, at other words and for longer or shorter."""
+    scripts = [
+        saying(11, 12, 13, 14),
+        parting((5.0, [50, 51, 52]), (5.5, [60])),
+        parting((5.5, [70, 71]), (5.0, [80]), (5.2, [90, 91, 92, 93])),
+        lambda read: {2000 + 10 * len(read): 6.0, 2001 + 10 * len(read): 5.5} if len(read) < 9 else {WORDS.end: 10.0},
     ]
+    found, _ = say(*scripts)
+    alone = [say(script)[0][0] for script in scripts]
+    assert [said.tokens for said in found] == [said.tokens for said in alone]
+    assert [said.logarithms for said in found] == [pytest.approx(said.logarithms) for said in alone]
 
 
-def test_what_loops_is_stopped() -> None:
+def test_what_is_stuck_is_stopped() -> None:
     (said,), network = say(lambda _: {11: 10.0})
-    assert (said.loops, len(said.tokens), len(network.texts)) == (True, 33, 34)
+    assert (said.loops, len(said.tokens), len(network.texts)) == (True, 65, 66)
+
+
+def test_a_list_of_numbers_is_not_stuck() -> None:
+    """A comma after each: the last tokens look like a loop for a while."""
+    whole = [token for number in range(30) for token in (1000 + number, 13)] + list(range(2000, 2015))
+    (said,), network = say(saying(*whole), temperatures=(0.0, 0.2))
+    assert said.tokens == [*whole, WORDS.end]
+    assert len(network.asked) == 1
 
 
 def test_what_was_listened_to_for_each_token_is_kept() -> None:

@@ -154,7 +154,7 @@ def test_sounds_of_different_lengths_are_read_as_if_alone(made: Network, sounds:
 
 
 def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Network, sounds: list[Floats]) -> None:
-    """Some tokens together, some one by one, and two attempts that go different ways."""
+    """Some tokens together, some one by one, and attempts that go different ways, of which two change their places."""
     heard, tokens = made.listen(sounds, [POSITIONS] * len(sounds)), [[50_257, 11, 12, 13], [50_257, 20, 21, 22]]
     read = made.read(np.array(tokens)[:, np.newaxis, :2], made.nothing_read(2), heard)
     assert read.attention.shape == (2, 1, 8, POSITIONS)
@@ -169,6 +169,12 @@ def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Netw
             scores, shares = file[1].read(whole, encoded)
             assert near(read.scores[number, attempt], scores)
             assert near(read.attention[number, attempt], shares[:, -1])
+    read = made.read(np.array([[[15], [16]]]), read.past.of([1], [[1, 0]]), heard.only([1]))
+    encoded = file[1].encoded(mel.spectrum(sounds[1], FILTERS, 2 * POSITIONS))
+    for attempt, last in enumerate(([23, 15], [22, 16])):
+        scores, shares = file[1].read([*tokens[1][:3], *last], encoded)
+        assert near(read.scores[0, attempt], scores)
+        assert near(read.attention[0, attempt], shares[:, -1])
 
 
 def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> None:

@@ -78,7 +78,7 @@ class TestRecogniser:
         assert plain(found) == SENTENCE
         words = [word for segment in found for word in segment.words]
         assert "".join(word.text for word in words).strip() == text(found)
-        assert min(word.probability for word in words) > 0.2
+        assert min(word.probability for word in words) > 0.3
 
     @pytest.mark.parametrize("decibels", [-20, -40])
     def test_a_faint_sentence(self, recogniser: Recogniser, kennedy: Samples, decibels: int) -> None:

