@@ -105,13 +105,14 @@ def test_work_is_metered_in_the_job_and_the_month(tmp_path: Path) -> None:
     job = add(records)
     records.change_job(job.id, list(JobState), {"token": token.id})
     burn = "import time\nwhile time.process_time() < 0.2: pass"
-    began, meter = time.monotonic(), Meter()
+    began, meter, begun = time.monotonic(), Meter(), time.monotonic()
     subprocess.run([sys.executable, "-c", burn], check=True)
+    least = time.monotonic() - begun
     meter.count(records, job.id, 2.0, 0.5, 0.25)
     took = time.monotonic() - began
     metered = records.job(job.id)
     assert metered is not None
-    assert metered.gigabyte_seconds == pytest.approx(2 * took, rel=0.1)
+    assert 2 * least <= metered.gigabyte_seconds <= 2 * took, "storing it may take long on a busy disk"
     assert 0.2 <= metered.processor_seconds <= took + 0.1
     assert metered.dollars == pytest.approx(metered.gigabyte_seconds / 2 + 0.25)
     (listed,) = tokens.every(records, time.time())["tokens"]
