@@ -46,7 +46,7 @@ class Worker:
     def run(self, step: str, arguments: tuple[Any, ...]) -> Any:
         """What the step returns. Raises StepFailed, Trouble or WorkerLost."""
         with self._lock:
-            if not self._ended and not self._process.is_alive():
+            if not self._ended and self._orders.poll():  # an idle worker says nothing: its end of the pipe is closed
                 try:
                     self._start()
                 except OSError as error:
