@@ -1,6 +1,8 @@
 """The networks of a small Whisper model in memory, and what they are given and give as arrays."""
 
+import ctypes
 import itertools
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,11 +99,10 @@ class Network:
     def listen(self, sounds: list[Floats], positions: list[int]) -> Sounds:
         """Sounds of any length, each heard for so many positions of 20 ms: silence after its end is heard as well."""
         heads, size = self._heads
+        shapes = [(len(sounds), 1, heads, *last) for last in ((size, max(positions)), (max(positions), size))]
+        memory = np.zeros((self.model.text_layers, 2, math.prod(shapes[0])), np.float32)
+        keys, values = ([block[part].reshape(shape) for block in memory] for part, shape in enumerate(shapes))
         there = np.full((len(sounds), 1, 1, 1, max(positions)), -np.inf, np.float32)
-        keys, values = (
-            [np.zeros((len(sounds), 1, heads, *shape), np.float32) for _ in range(self.model.text_layers)]
-            for shape in ((size, max(positions)), (max(positions), size))
-        )
         for place, (sound, own) in enumerate(zip(sounds, positions, strict=True)):
             spectrum = mel.spectrum(sound, self._filters, 2 * own)
             given = {"mels": spectrum[np.newaxis], "places": self._places["encoder"][:own]}
@@ -110,6 +111,8 @@ class Network:
             for block in range(self.model.text_layers):
                 keys[block][place, ..., :own] = heard[2 * block]
                 values[block][place, ..., :own, :] = heard[2 * block + 1]
+            del heard
+            _give_back()
         return Sounds([there, *itertools.chain.from_iterable(zip(keys, values, strict=True))])
 
     def nothing_read(self, sounds: int) -> Past:
@@ -128,6 +131,14 @@ class Network:
             arrays += [*past.parts[block : block + 2], *heard[block : block + 2]]
         scores, attention, *parts = self._decoder.run(None, dict(zip(self._names, arrays, strict=True)))
         return Read(scores[:, :, 0], attention[:, :, :, -1], Past(parts, after))
+
+
+def _give_back() -> None:
+    """What was freed, which C's library would keep (glibc's alone can be told): between two sounds lie some 100 MB, in
+    pieces of which the next finds few that fit. Sounds are one piece, which is given back by itself.
+    """
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _session(network: bytes, threads: int) -> onnxruntime.InferenceSession:

@@ -1,6 +1,16 @@
+"""How many recognisers fit onto a machine, and that they hold no more than that reckons with."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from container.layout import Layout, layout
+from container import weights
+from container.layout import Layout, held, layout
+from tests.conftest import Figure
+from tests.serving import CHECKOUT
 
 GB = 2**30
 TINY, LARGE = 43_000_000, 1_650_000_000
@@ -20,3 +30,30 @@ TINY, LARGE = 43_000_000, 1_650_000_000
 )
 def test_recognisers_as_far_as_memory_goes_then_threads(cpus: int, memory: int, model: int, expected: Layout) -> None:
     assert layout(cpus, memory, model) == expected
+
+
+# In a process of its own, so that its peak memory is its own too.
+HEAR = """
+import resource, sys, wave
+from pathlib import Path
+import numpy as np
+from chalicelib.transcript import Chunk, Span
+from container.recogniser import Recogniser
+with wave.open(sys.argv[2]) as file:
+    speech = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
+sound = np.tile(speech, 3)[: 29 * 16_000]
+piece = sound, Chunk(start=0, end=29, speech=[Span(start=0, end=29)])
+assert all(Recogniser(Path(sys.argv[1])).transcribe([piece] * 5))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_recogniser_holds_no_more_than_is_reckoned_with(models_dir: Path, jfk: Path, figure: Figure) -> None:
+    """With as many long sounds at once as are ever heard together."""
+    model = weights.path("tiny.en", models_dir)
+    command = [sys.executable, "-c", HEAR, str(model), str(jfk)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout) * 1024
+    figure(f"a recogniser with tiny.en held {peak / 1e6:.0f} MB, {held(model.stat().st_size) / 1e6:.0f} MB reckoned with")
+    assert peak <= held(model.stat().st_size)
