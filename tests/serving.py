@@ -152,8 +152,8 @@ def serving_process(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", str
             process.kill()
 
 
-def memory(process: int, name: str) -> int:
-    """Bytes of resident memory of a process: `VmRSS` now, `VmHWM` at most so far."""
+def memory(process: int | str, name: str) -> int:
+    """Bytes of resident memory of a process, or of "self": `VmRSS` now, `VmHWM` at most so far."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024

@@ -34,17 +34,18 @@ def test_recognisers_as_far_as_memory_goes_then_threads(cpus: int, memory: int, 
 
 # In a process of its own, so that its peak memory is its own too.
 HEAR = """
-import resource, sys, wave
+import sys, wave
 from pathlib import Path
 import numpy as np
 from chalicelib.transcript import Chunk, Span
 from container.recogniser import Recogniser
+from tests.serving import memory
 with wave.open(sys.argv[2]) as file:
     speech = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
 sound = np.tile(speech, 3)[: 29 * 16_000]
 piece = sound, Chunk(start=0, end=29, speech=[Span(start=0, end=29)])
 assert all(Recogniser(Path(sys.argv[1])).transcribe([piece] * 5))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(memory("self", "VmHWM"))
 """
 
 
@@ -54,6 +55,6 @@ def test_a_recogniser_holds_no_more_than_is_reckoned_with(models_dir: Path, jfk:
     command = [sys.executable, "-c", HEAR, str(model), str(jfk)]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    peak, reckoned = int(done.stdout) * 1024, held(model.stat().st_size)
+    peak, reckoned = int(done.stdout), held(model.stat().st_size)
     figure(f"a recogniser with tiny.en held {peak / 1e6:.0f} MB, {reckoned / 1e6:.0f} MB are reckoned with")
     assert peak <= reckoned
