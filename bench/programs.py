@@ -126,7 +126,7 @@ def _faster(way: str, setting: str, timed: bool = False, only: str = "") -> Prog
 
 
 OURS = Program("ours", "q8_0, a process a core", _ours, our_version)
-CUT = Program("ours, cut every minute", "q8_0, a thread a core", _cut, our_version, timed=False, only="clean")
+CUT = Program("ours cut every minute", "q8_0, a thread a core", _cut, our_version, timed=False, only="clean")
 CLI = Program("whisper-cli", f"q8_0, {' '.join(CLI_FLAGS)}", _whisper_cli, _cpp_version)
 BATCHED = _faster("batched", f"greedy, {BATCH} windows at once", timed=True)
 PROGRAMS = (

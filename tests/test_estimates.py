@@ -37,7 +37,7 @@ def test_an_hour_on_eight_functions() -> None:
     assert told["gigabyte_seconds"] == pytest.approx(2.94 * (busy / 1.7 + 6 * 5), rel=0.01)
     assert told["dollars"] == pytest.approx(told["gigabyte_seconds"] * 2e-5, rel=0.01)
     # Six batches of ten minutes side by side, after decoding and two cold starts.
-    assert told["seconds"] == pytest.approx(600 * 0.148 / 1.7 + 12 + 10, abs=0.1)
+    assert told["seconds"] == pytest.approx(600 * 0.064 / 1.7 + 12 + 10, abs=0.1)
     assert told["assumptions"]["lengths_from_sizes"] == 0
     assert told["assumptions"]["speed_is_measured"] is True
 
