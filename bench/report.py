@@ -32,6 +32,7 @@ class Score(BaseModel):
     model: str
     track: str
     audio_seconds: float
+    speech_seconds: float
     words: int = 0
     substituted: int = 0
     deleted: int = 0
@@ -79,6 +80,7 @@ def score(runs: Sequence[Result], track: Track, normalise: Callable[[str], str])
         model=first.model,
         track=track.name,
         audio_seconds=track.seconds,
+        speech_seconds=track.speech_seconds,
         figures=first.heard.figures,
     )
     if track.speaks:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chalicelib import prices
+from chalicelib import prices, speeds
 
 VCPU = 1769
 """MB of memory that buy one processor."""
@@ -21,8 +21,6 @@ TRANSITION = 0.025 / 1000
 JOB_TRANSITIONS, CHILD_TRANSITIONS = 10, 2
 OTHER_DOLLARS = 0.0011
 """S3, DynamoDB, logs and metrics for an hour of audio (docs/cost.md)."""
-MARGIN = 10.0
-"""Seconds that a batch keeps back before it hands over to another invocation."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +94,14 @@ def in_batches(work: Work, batch_seconds: float, platform: Platform) -> Outcome:
     steps, transcriber = platform.steps_memory / VCPU, platform.transcriber_memory / VCPU
     at_once, cold = platform.concurrency, platform.cold_start
     prepared = burst([work.seconds * work.preparing / min(1.0, steps)] * work.files, at_once, DISPATCH, cold)
-    batches = max(1, math.ceil(work.audio_seconds / batch_seconds))
+    longest = speeds.batch_seconds(batch_seconds, work.recognising, transcriber)
+    batches = max(1, math.ceil(work.audio_seconds / longest))
     batch = work.audio_seconds / batches * work.recognising / transcriber
     recognised = burst([batch] * batches, at_once, DISPATCH, cold)
     merged = burst([platform.short_step] * work.files, at_once, DISPATCH, cold, prepared.environments)
     short = burst([platform.short_step] * 3, 1, DISPATCH, 0.0, 1)  # plan, batch, finish
     light = prepared.function_seconds + merged.function_seconds + short.function_seconds
-    times = math.ceil(batch / (CEILING - MARGIN))  # What does not fit into one invocation goes on in the next.
-    invocations = prepared.invocations + times * batches + merged.invocations + short.invocations
+    invocations = prepared.invocations + batches + merged.invocations + short.invocations
     dollars = (
         _gigabyte_seconds(platform.steps_memory, light, platform)
         + _gigabyte_seconds(platform.transcriber_memory, recognised.function_seconds, platform)

@@ -56,14 +56,14 @@ def work(files: int, seconds: float, model: str, measured: Mapping[str, float]) 
 
 
 def measured_speeds(benchmark: Mapping[str, Any]) -> dict[str, float]:
-    """Processor seconds per second of audio of the models that `make bench` timed: processors times time.
+    """Processor seconds per second of speech of the models that `make bench` timed: processors times time.
 
-    The median over tracks; decoding is in it, and so are the pauses of the tracks.
+    The median over tracks; decoding is in it.
     """
     found: dict[str, list[float]] = {}
     for score in benchmark["scores"]:
         if score["program"] == OURS.name and "recognising" in score and score["audio_seconds"] >= LONG:
-            factor = benchmark["cores"] * score["recognising"] / score["audio_seconds"]
+            factor = benchmark["cores"] * score["recognising"] / score["speech_seconds"]
             found.setdefault(score["model"], []).append(factor)
     return {model: median(factors) for model, factors in found.items()}
 

@@ -63,6 +63,11 @@ class Track:
         return kind_of(self.name)
 
     @property
+    def speech_seconds(self) -> float:
+        """Without pauses; all of it if nobody told when what is said."""
+        return sum(each.end - each.start for each in self.utterances) or self.seconds
+
+    @property
     def speaks(self) -> bool:
         return bool(self.text)
 

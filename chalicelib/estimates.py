@@ -79,10 +79,11 @@ def estimate(settings: Settings, body: str | bytes) -> answers.Estimate:
 
 def _work(lengths: list[float], speed: float, capacity: Capacity) -> answers.Work:
     audio = sum(lengths)
-    batches = max(1, math.ceil(audio / capacity.batch_seconds))
+    batch_seconds = speeds.batch_seconds(capacity.batch_seconds, speed, capacity.processors)
+    batches = max(1, math.ceil(audio / batch_seconds))
     # All files are prepared before any is recognised; the longest file, or batch, is a lower bound of each phase.
     preparing = speeds.PREPARING * max(max(lengths), audio / capacity.workers)
-    longest_batch = min(capacity.batch_seconds, audio)
+    longest_batch = min(batch_seconds, audio)
     recognising = speed / capacity.processors * max(longest_batch, audio / min(batches, capacity.workers))
     processor_seconds = audio * (speed + speeds.PREPARING)
     starts = min(batches, capacity.workers) * capacity.start_seconds

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+BATCH_SECONDS = 1200.0
+"""Audio of a batch on AWS where nothing else is told: `make simulate` chooses it."""
+
 
 @dataclass(frozen=True)
 class Capacity:
@@ -15,7 +18,7 @@ class Capacity:
     workers: int = 1
     processors: float = 1.0
     gigabytes: float = 1.0
-    batch_seconds: float = 600.0
+    batch_seconds: float = BATCH_SECONDS
     start_seconds: float = 0.0
     gigabyte_second: float = 0.0
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib import prices
+from chalicelib import prices, speeds
 from chalicelib.aws import platform as aws
-from chalicelib.aws.environment import Environment, SettingError, require
+from chalicelib.aws.environment import VCPU_MEGABYTES, Environment, SettingError, require
 from chalicelib.metering import Meter
 from chalicelib.transcript import Batch, BatchChunk
 from container import catalogue
@@ -65,6 +65,10 @@ class Function:
         def voices() -> Voices:
             return Voices(catalogue.path(catalogue.VOICES, models))
 
+        def batch_seconds(model: str) -> float:
+            wanted, processors = float(environment["BATCH_SECONDS"]), memory / VCPU_MEGABYTES
+            return speeds.batch_seconds(wanted, speeds.processor_seconds(model), processors)
+
         self._memory = memory
         self._records = aws.records(environment)
         self._lanes = Lanes(models, os.cpu_count() or 1, memory * 2**20)
@@ -75,7 +79,7 @@ class Function:
             recogniser=self._lanes.recogniser,
             detector=detector,
             voices=voices,
-            batch_seconds=float(environment["BATCH_SECONDS"]),
+            batch_seconds=batch_seconds,
             workers=1,
         )
         whole = Whole(self._lanes, detector, environment["DEFAULT_MODEL"])

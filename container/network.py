@@ -138,7 +138,7 @@ def _give_back() -> None:
     pieces of which the next finds few that fit. Sounds are one piece, which is given back by itself.
     """
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
+        trim(ctypes.c_size_t(0))
 
 
 def _session(network: bytes, threads: int) -> onnxruntime.InferenceSession:

@@ -55,7 +55,8 @@ class Steps:
     """The steps over the ports of a platform.
 
     `recogniser` gives the loaded model of a name, `detector` a fresh voice activity detector, `voices` the loaded model
-    of voices. Up to `batch_seconds` of audio make a batch, and as many batches are made for each of the `workers`.
+    of voices. Up to as many seconds of audio as `batch_seconds` gives for a model make a batch, and as many batches are
+    made for each of the `workers`.
     """
 
     objects: Objects
@@ -64,7 +65,7 @@ class Steps:
     recogniser: Callable[[str], Recogniser]
     detector: Callable[[], SpeechDetector]
     voices: Callable[[], Voices]
-    batch_seconds: float
+    batch_seconds: Callable[[str], float]
     workers: int
     clock: Callable[[], float] = time.time
 
@@ -110,14 +111,14 @@ class Steps:
     @unless_unwanted(list[Batch])
     def batch(self, job_id: str) -> list[Batch]:
         """Packs the chunks of all prepared files into batches of about equal length."""
-        self._job(job_id)
+        job = self._job(job_id)
         prepared = (file.n for file in every_file(self.records, job_id) if file.state == FileState.TRANSCRIBING)
         chunks: list[BatchChunk] = []
         with ThreadPoolExecutor(REQUESTS) as requests:
             while page := list(itertools.islice(prepared, PAGE)):
                 for found in requests.map(functools.partial(self._chunks, job_id), page):
                     chunks += found
-        batches = pack(chunks, self.batch_seconds, self.workers)
+        batches = pack(chunks, self.batch_seconds(model(job)), self.workers)
         self.objects.put(keys.batches(job_id), BATCHES.dump_json(batches))
         done = self._job(job_id).speech_seconds_done
         self.records.change_job(

@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from chalicelib.settings import BATCH_SECONDS
 from deploy.settings import DeployError, Deployment
 
 NAME = "transcribe"
@@ -76,7 +77,7 @@ def run(deployment: Deployment, port: int) -> None:
         "TRANSCRIPTS_BUCKET": told.get("TRANSCRIPT_BUCKET", "transcripts"),
         "TABLE": told.get("TABLE", deployment.stack),
         "DEFAULT_MODEL": deployment.default_model,
-        "BATCH_SECONDS": told.get("BATCH_SECONDS", "1200"),
+        "BATCH_SECONDS": told.get("BATCH_SECONDS", f"{BATCH_SECONDS:.0f}"),
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": told.get("TRANSCRIBE_MEMORY", "3008"),
         "POWERTOOLS_TRACE_DISABLED": "true",
         **{name: value for name, value in told.items() if name.startswith("AWS_") and name != "AWS_ACCT_ID"},

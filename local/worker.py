@@ -71,7 +71,7 @@ class Workplace:
             recogniser=Shelf(load).get,
             detector=lambda: SpeechDetector(catalogue.path(catalogue.VAD, self.models)),
             voices=voices,
-            batch_seconds=BATCH_SECONDS,
+            batch_seconds=lambda _: BATCH_SECONDS,
             workers=self.processes,
         )
 

@@ -14,7 +14,7 @@ CACHE = Path(__file__).parent.parent / ".cache"
 Figure = Callable[[str], None]
 
 MUCH = 100_000
-"""Objects made since garbage was last collected."""
+"""Objects made and not freed since garbage was last collected."""
 
 # The longest files come first, so that nobody waits for them at the end.
 LONGEST = [

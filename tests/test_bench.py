@@ -107,7 +107,7 @@ class TestTracks:
 
 
 def scored(program: str, track: str, **figures: float) -> Score:
-    told = {"words": 100, "audio_seconds": 600.0, **figures}
+    told = {"words": 100, "audio_seconds": 600.0, "speech_seconds": 450.0, **figures}
     return Score.model_validate(
         {"program": program, "version": "1", "setting": "", "model": "tiny.en", "track": track, **told}
     )

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from chalicelib.aws import environment
 from chalicelib.errors import Problem
 from chalicelib.jobs import JobState
 from chalicelib.metering import Meter
-from chalicelib.settings import Capacity, Settings
+from chalicelib.settings import BATCH_SECONDS, Capacity, Settings
 from local.records import SQLiteRecords
 from tests.serving import serving_site
 from tests.test_records import add, job_id
@@ -62,6 +63,23 @@ def test_more_workers_are_sooner_done_and_cost_about_the_same() -> None:
     one, four = told(1), told(4)
     assert one["seconds"] == pytest.approx(4 * four["seconds"], rel=0.01)
     assert one["dollars"] == four["dollars"]
+
+
+@pytest.mark.parametrize("model", [*speeds.MEASURED, *speeds.ESTIMATED])
+def test_no_model_is_given_more_than_fits_into_a_function(model: str) -> None:
+    """With the memory that a stack has by default."""
+    capacity = environment.settings({"MODELS": f"{model}:multilingual"}).capacity
+    speed = speeds.processor_seconds(model)
+    assert speed is not None
+    batch = speeds.batch_seconds(BATCH_SECONDS, speed, capacity.processors)
+    assert batch * speed / capacity.processors <= 600.001
+    assert batch == BATCH_SECONDS or model in speeds.ESTIMATED
+
+
+def test_a_batch_that_is_smaller_takes_more_functions() -> None:
+    settings = replace(SETTINGS, models={"large-v3": True}, capacity=replace(CAPACITY, batch_seconds=1200.0))
+    told = estimate(settings, {"path": "a.mp3", "size": 9, "audio_seconds": 1200}, model="large-v3")
+    assert told["seconds"] == pytest.approx(600 + 1200 * 12 / 3600 + 10, abs=0.1)
 
 
 def test_a_model_of_ones_own_has_no_figures() -> None:

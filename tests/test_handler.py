@@ -11,6 +11,7 @@ import pytest
 from chalicelib import keys
 from chalicelib.aws import platform
 from chalicelib.jobs import FileState, Job, JobState, MediaFile, Options
+from chalicelib.transcript import Audio, Chunk
 from container.events import BadEvent, Cause, parse
 from tests import aws, lambdas
 from tests.cloud import emulated
@@ -34,7 +35,7 @@ def function(cloud: dict[str, str], tmp_path: Path) -> Iterator[Function]:
         yield function
 
 
-def submit(cloud: dict[str, str], files: dict[str, bytes], job: str = JOB) -> None:
+def submit(cloud: dict[str, str], files: dict[str, bytes], job: str = JOB, model: str = "tiny.en") -> None:
     """A job whose files have arrived."""
     media = [
         MediaFile(job=job, n=n, path=path, output=path.rpartition(".")[0], size=len(data), state=FileState.UPLOADED)
@@ -45,7 +46,7 @@ def submit(cloud: dict[str, str], files: dict[str, bytes], job: str = JOB) -> No
             id=job,
             owner="somebody",
             state=JobState.QUEUED,
-            options=Options(model="tiny.en"),
+            options=Options(model=model),
             created_at=1.0,
             size=sum(map(len, files.values())),
             counts={FileState.UPLOADED: len(files)},
@@ -110,6 +111,23 @@ def test_stops_before_its_time_is_up_and_goes_on(cloud: dict[str, str], jfk_vide
         assert stopped["errorType"] == "OutOfTime"
         assert stopped["errorMessage"] == "stopped before chunk 0 of file 0"
         assert light.invoke(transcribe) == {"job": job, "batch": 0}
+
+
+def test_a_large_model_has_smaller_batches(cloud: dict[str, str], function: Function) -> None:
+    """Those that 600 s are enough for: BATCH_SECONDS of it would be interrupted each time."""
+    job = "01jd8w5x7n0000000000000007"
+    submit(cloud, {"long.mp4": b"long"}, job, "large-v3")
+    objects, records = platform.objects(cloud), platform.records(cloud)
+    file = records.file(job, 0)
+    assert file is not None
+    records.move_file(file, FileState.TRANSCRIBING)
+    chunks = [Chunk(start=30.0 * number, end=30.0 * number + 29, speech=[]) for number in range(40)]
+    audio = Audio(duration=1200, language="en", chunks=chunks)
+    objects.put(keys.audio(job, 0), audio.model_dump_json().encode())
+    assert function.invoke({"step": "plan", "job": job}) == {"job": job, "files": 1}
+    assert function.invoke({"step": "batch", "job": job}) == {"job": job, "batches": 4}
+    batches = json.loads(objects.get(keys.batches(job)))
+    assert [sum(chunk["seconds"] for chunk in batch["chunks"]) for batch in batches] == [290.0] * 4
 
 
 def test_gives_up_in_words(cloud: dict[str, str], function: Function) -> None:

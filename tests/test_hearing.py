@@ -126,7 +126,7 @@ def test_chunks_are_heard_together_and_kept_apart(tmp_path: Path, models_dir: Pa
     notes, pause = Pairs(at_once=2), silence(4)
     parts = [speech[: round(seconds * RATE)] for seconds in (2.5, 10.9, 7.6)]
     source = recording(tmp_path, *(part for speech in parts for part in (speech, pause)))
-    told: dict[str, Any] = {"recogniser": lambda _: notes, "batch_seconds": 600.0}
+    told: dict[str, Any] = {"recogniser": lambda _: notes, "batch_seconds": lambda _: 600.0}
     steps = begun(source, tmp_path / "data", models_dir, options(language="fr"), **told)
     steps.prepare("j", 0)
     (batch,) = steps.batch("j")
@@ -154,7 +154,7 @@ def test_what_was_heard_of_voices_is_kept_until_the_end(tmp_path: Path, models_d
     notes, voices = Breaks(), Numbered()
     source = recording(tmp_path, speech, silence(4), speech)
     asked = options(language="fr", diarize=True)
-    parts: dict[str, Any] = {"recogniser": lambda _: notes, "voices": lambda: voices, "batch_seconds": 600.0}
+    parts: dict[str, Any] = {"recogniser": lambda _: notes, "voices": lambda: voices, "batch_seconds": lambda _: 600.0}
     steps = begun(source, tmp_path / "data", models_dir, asked, **parts)
     steps.prepare("j", 0)
     (batch,) = steps.batch("j")

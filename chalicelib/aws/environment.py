@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from chalicelib import prices
-from chalicelib.settings import Capacity, Settings
+from chalicelib.settings import BATCH_SECONDS, Capacity, Settings
 
 Environment = Mapping[str, str]
 
@@ -74,7 +74,7 @@ def _capacity(environment: Environment) -> Capacity:
         workers=int(environment.get("MAX_CONCURRENCY") or 8),
         processors=memory / VCPU_MEGABYTES,
         gigabytes=memory / 1024,
-        batch_seconds=float(environment.get("BATCH_SECONDS") or 1200),
+        batch_seconds=float(environment.get("BATCH_SECONDS") or BATCH_SECONDS),
         start_seconds=START_SECONDS,
         gigabyte_second=prices.GIGABYTE_SECOND[architecture],
     )
