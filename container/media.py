@@ -84,13 +84,8 @@ CANCELLED = 0.1
 In a recording whose channels are inverted to each other (a cable soldered the wrong way) the sum is silence.
 """
 
-MIX = (
-    f"aresample={RATE}:async=1:first_pts=0,asplit[a][b];"
-    "[a]aresample,aformat=channel_layouts=mono[sum];"
-    "[b]aresample,aformat=channel_layouts=stereo,pan=mono|c0=0.5*c0-0.5*c1[difference];"
-    "[sum][difference]join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR"
-)
-"""ffmpeg's filters that make two channels of any number of them: their sum, and the difference of left and right."""
+MIXED = f"aresample={RATE}:async=1:first_pts=0,aformat=channel_layouts=mono|stereo"
+"""ffmpeg's filters that make two channels of more."""
 
 APART = f"aresample={RATE}:async=1:first_pts=0"
 """ffmpeg's filter that keeps all channels."""
@@ -139,7 +134,8 @@ def decode(
     log = Log(source)
     total = 0
     with _ffmpeg(_command(source, track, split)) as process:
-        for block in (_apart if split else _mixed)(_pcm(process, log), log):
+        for channels in _channels(_pcm(process, log), log):
+            block = channels if split else _one(channels)
             total += len(block)
             if total > MAX_SECONDS * RATE:
                 raise MediaError("too_long", f"The sound is longer than {MAX_SECONDS // 3600} hours. Split the file.")
@@ -159,14 +155,13 @@ def decode(
 
 def _command(source: str, track: int | None, split: bool) -> list[str]:
     """ffmpeg's command line: every limit stands before the input that it limits."""
-    output = ["-af", APART, "-c:a", "pcm_s16be", "-f", "au"] if split else ["-af", MIX, "-f", "s16le"]
     return [
         *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
         *("-max_alloc", str(MAX_ALLOCATION), "-filter_threads", "1", "-threads", "1"),
         *("-format_whitelist", CONTAINERS, "-codec_whitelist", DECODERS, "-max_streams", "100"),
         *("-vn", "-sn", "-dn", *_input(source)),
         *([] if track is None else ["-map", f"0:a:{track}"]),
-        *("-map_chapters", "-1", *output, "pipe:1"),
+        *("-map_chapters", "-1", "-af", APART if split else MIXED, "-c:a", "pcm_s16be", "-f", "au", "pipe:1"),
     ]
 
 
@@ -256,13 +251,8 @@ def _pcm(process: subprocess.Popen[bytes], log: Log) -> Iterator[bytes]:
                 raise MediaError("stalled", "Reading the file came to a halt.", retryable=True)
 
 
-def _mixed(pieces: Iterator[bytes], log: Log) -> Iterator[Samples]:
-    """Blocks of one channel, of sums and differences in turn."""
-    return map(_uncancelled, _blocks(pieces, log, 2, "<i2"))
-
-
-def _apart(pieces: Iterator[bytes], log: Log) -> Iterator[Samples]:
-    """Blocks of all channels, of an AU file."""
+def _channels(pieces: Iterator[bytes], log: Log) -> Iterator[Samples]:
+    """Blocks [n, channels] of an AU file."""
     head = b""
     while len(head) < AU.size or len(head) <= AU.unpack_from(head)[1]:
         piece = next(pieces, None)
@@ -276,18 +266,12 @@ def _apart(pieces: Iterator[bytes], log: Log) -> Iterator[Samples]:
             f"The sound has {channels} channels, and at most {MOST_CHANNELS} can be transcribed apart. Transcribe it "
             "with the channels mixed.",
         )
-    for block in _blocks(itertools.chain([head[offset:]], pieces), log, channels, ">i2"):
-        yield block.astype(np.int16)
-
-
-def _blocks(pieces: Iterator[bytes], log: Log, channels: int, kind: str) -> Iterator[Samples]:
-    """Pieces of any size become arrays of `BLOCK` rows, led in by silence where the sound track starts late."""
     row, buffer = SAMPLE * channels, bytearray()
-    for piece in itertools.chain(_led_in(pieces, log, row), [b""]):
+    for piece in itertools.chain(_led_in(itertools.chain([head[offset:]], pieces), log, row), [b""]):
         buffer += piece
         while len(buffer) >= row * BLOCK or (not piece and len(buffer) >= row):
             whole = min(len(buffer) // row, BLOCK) * row
-            yield np.frombuffer(bytes(buffer[:whole]), kind).reshape(-1, channels)
+            yield np.frombuffer(buffer[:whole], ">i2").reshape(-1, channels).astype(np.int16)
             del buffer[:whole]
 
 
@@ -302,7 +286,10 @@ def _led_in(pieces: Iterator[bytes], log: Log, row: int) -> Iterator[bytes]:
     yield from pieces
 
 
-def _uncancelled(both: Samples) -> Samples:
-    """The sum, or the difference if hardly anything is left in the sum."""
-    sum_power, difference_power = (channel @ channel for channel in both.T.astype(np.float32, order="C"))
-    return np.ascontiguousarray(both[:, int(sum_power < CANCELLED * difference_power)])
+def _one(channels: Samples) -> Samples:
+    """The only channel, or the mean of two: what is left of them if one is subtracted, where hardly anything is else."""
+    if channels.shape[1] == 1:
+        return channels[:, 0]
+    left, right = channels.T.astype(np.float32, order="C") / 2
+    mix, difference = left + right, left - right
+    return np.rint(difference if mix @ mix < CANCELLED * (difference @ difference) else mix).astype(np.int16)

@@ -133,6 +133,15 @@ class TestWhatCanBeRead:
         path = make(folder / "stereo.wav", "-i", str(wav), "-af", f"pan=stereo|{channels}")
         assert np.allclose(np.abs(sound(path)), np.abs(expected * sound(wav)), atol=2)
 
+    @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
+    @pytest.mark.parametrize(("channel", "share"), [("FC", 0.293), ("FL", 0.207), ("BR", 0.146), ("LFE", 0.0)])
+    def test_six_channels_are_mixed_by_their_places(
+        self, folder: Path, wav: Path, codec: str, channel: str, share: float
+    ) -> None:
+        """As ITU-R BS.775 has it for stereo, and never so that they clip together."""
+        path = make(folder / "six.wav", "-i", str(wav), "-af", f"pan=5.1|{channel}=c0", "-c:a", codec)
+        assert np.allclose(sound(path), share * sound(wav), atol=12)
+
 
 class TestTimeline:
     @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "flv", "mov"])
