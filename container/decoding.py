@@ -107,13 +107,22 @@ class Decoding:
         for temperature in temperatures:
             asked = [self._words.previous, *prompt, *task] if prompt and temperature < COLD else task
             texts = self._texts(listen(left), [most[sound] for sound in left], asked, temperature)
-            best = (max(whole, key=lambda said: (not said.loops, said.probability)) for whole in texts)
+            best = (max(whole, key=lambda said: (not said.loops, self._by_letter(said))) for whole in texts)
             found |= dict(zip(left, best, strict=True))
             del texts
             left = [sound for sound in left if found[sound].doubtful]
             if not left:
                 break
         return [found[sound] for sound in range(len(most))]
+
+    def _by_letter(self, said: Said) -> float:
+        """The mean logarithm of a letter's or digit's probability: what is said counts, not in how many tokens.
+
+        By the mean of tokens "1-2-3-4" is likelier than "1234", since hyphens are certain after the first. By the sum
+        it is likelier that a sentence was left out.
+        """
+        letters = sum(map(str.isalnum, self._words.text(said.tokens)))
+        return sum(said.logarithms) / letters if letters else -math.inf
 
     def _texts(self, sounds: Sounds, most: Sequence[int], asked: list[int], temperature: float) -> list[list[Said]]:
         """Whole texts of each sound: likely ones, or if the temperature is above zero some by chance."""

@@ -287,9 +287,10 @@ def _led_in(pieces: Iterator[bytes], log: Log, row: int) -> Iterator[bytes]:
 
 
 def _one(channels: Samples) -> Samples:
-    """The only channel, or the mean of two: what is left of them if one is subtracted, where hardly anything is else."""
+    """The only channel, or the mean of two, with one of them turned round if hardly anything would be left."""
     if channels.shape[1] == 1:
         return channels[:, 0]
     left, right = channels.T.astype(np.float32, order="C") / 2
     mix, difference = left + right, left - right
-    return np.rint(difference if mix @ mix < CANCELLED * (difference @ difference) else mix).astype(np.int16)
+    one: Samples = np.rint(difference if mix @ mix < CANCELLED * (difference @ difference) else mix).astype(np.int16)
+    return one

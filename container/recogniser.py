@@ -1,12 +1,15 @@
 """Speech to words: chunks of audio, heard by a model that is kept in memory."""
 
+import itertools
+import string
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from chalicelib.jobs import Guard
-from chalicelib.transcript import Chunk, Segment, Span
+from chalicelib.transcript import Chunk, Segment, Span, Word
 from container import ggml, mel
 from container.alignment import Token, segments
 from container.binary import MalformedFile, Reader
@@ -19,13 +22,16 @@ from container.whisper import Whisper
 from container.whispercpp import WhisperCpp
 
 UNHEARD = 1.5
-"""Seconds of speech left over after the last word that are heard in another pass."""
+"""Seconds of speech without words that are heard in another pass."""
+
+SPELLED = 0.5
+"""Seconds that a character of a number or an address may take: they are written shorter than they are spoken."""
 
 SHORTEST_STEP = 0.5
 """Seconds by which a pass must have got on for another to follow."""
 
 LEAD = 0.2
-"""Seconds before speech at which another pass starts."""
+"""Seconds around speech that another pass hears as well."""
 
 LARGEST = 512
 """Numbers in a state of the models that have networks of our own, tiny and base: their whole numbers were measured with
@@ -64,8 +70,8 @@ class Recogniser:
         """
         request = replace(request, attempts=Guard.ATTEMPTS in guards)
         passes = [_Passes(raised(audio, level(audio)), chunk) for audio, chunk in pieces]
-        while left := [each for each in passes if each.speech]:
-            heard = self._engine.hear([each.left for each in left], request)
+        while left := [each for each in passes if each]:
+            heard = self._engine.hear([each.next for each in left], request)
             for each, tokens in zip(left, heard, strict=True):
                 each.take(tokens, guards)
         return [guarded(each.found, guards) for each in passes]
@@ -81,26 +87,51 @@ class _Passes:
     """A chunk that is heard until all speech in it has been."""
 
     def __init__(self, audio: Samples, chunk: Chunk) -> None:
-        self._audio, self._chunk, self._start = audio, chunk, chunk.start
-        self.speech = chunk.speech
-        self.found: list[Segment] = []
+        self._audio, self._start = audio, chunk.start
+        self._parts = [chunk] if chunk.speech else []
+        self._found: list[Segment] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
 
     @property
-    def left(self) -> Samples:
-        """What is still to be heard."""
-        return self._audio[round((self._start - self._chunk.start) * RATE) :]
+    def next(self) -> Samples:
+        """What is to be heard next."""
+        first, last = (round((time - self._start) * RATE) for time in (self._parts[0].start, self._parts[0].end))
+        return self._audio[first:last]
 
     def take(self, tokens: list[Token], guards: Collection[Guard]) -> None:
         """Takes what was heard of it."""
-        start = self._start
-        heard = segments(tokens, Chunk(start=start, end=self._chunk.end, speech=self.speech), guards)
-        self.found += heard
-        end = heard[-1].end if heard else start
-        self.speech = _after(self.speech, end)
-        if end < start + SHORTEST_STEP or sum(span.end - span.start for span in self.speech) < UNHEARD:
-            self.speech = []
-        else:
-            self._start = max(end, self.speech[0].start - LEAD)
+        part = self._parts.pop(0)
+        heard = segments(tokens, part, guards)
+        self._found += heard
+        if heard and heard[-1].end >= part.start + SHORTEST_STEP:
+            self._parts += _unheard(part, [word for segment in heard for word in segment.words])
+
+    @property
+    def found(self) -> list[Segment]:
+        """All that was heard, in order."""
+        return sorted(self._found, key=lambda segment: segment.start)
+
+
+def _unheard(part: Chunk, words: Sequence[Word]) -> Iterator[Chunk]:
+    """Where somebody speaks for long without any of the words, before, between or after them."""
+    gaps = pairwise([part.start, *(time for word in words for time in (word.start, word.end)), part.end])
+    spelled = [*(_spelled(word.text) for word in words), 0.0]
+    for (start, end), following in zip(itertools.islice(gaps, 0, None, 2), spelled, strict=True):
+        speech = [
+            Span(start=max(span.start, start), end=min(span.end, end))
+            for span in part.speech
+            if span.end > start and span.start < end
+        ]
+        if sum(span.end - span.start for span in speech) >= UNHEARD + following:
+            yield Chunk(start=max(start, speech[0].start - LEAD), end=min(end, speech[-1].end + LEAD), speech=speech)
+
+
+def _spelled(word: str) -> float:
+    """Seconds that may have been spoken for a word before it seems to begin: attention tells where it ends."""
+    characters = word.strip().strip(string.punctuation)
+    return 0.0 if characters.isalpha() else SPELLED * len(characters)
 
 
 class Shelf:
@@ -117,10 +148,6 @@ class Shelf:
             self._held = None
             self._held = model, self._load(model)
         return self._held[1]
-
-
-def _after(speech: list[Span], time: float) -> list[Span]:
-    return [Span(start=max(span.start, time), end=span.end) for span in speech if span.end > time]
 
 
 def head(model_path: Path) -> tuple[ggml.Hyperparameters, mel.Matrix]:

@@ -47,6 +47,10 @@ class Vocabulary:
             number = whisper.whisper_lang_id(CANTONESE_BEFORE)
         return [self.start, self.languages[number], self.translate if translate else self.transcribe, self.no_stamps]
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """Without special tokens, and without a character of which there is only a part."""
+        return b"".join(self.texts[token] for token in tokens if token < self.end).decode(errors="ignore")
+
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text, the longest that fit first; what no token is made for is left out."""
         return [token for word in WORDS.findall(text.encode()) for token in self._of_word(word)]

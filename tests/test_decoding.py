@@ -117,6 +117,31 @@ def test_what_is_likelier_as_a_whole_is_found() -> None:
     assert max(network.texts) == 3, "more than three are not gone on with"
 
 
+def test_what_is_said_counts_and_not_in_how_many_tokens() -> None:
+    """Of two ways to write the same the likelier one, also if the other one has many tokens that are certain. Of two
+    that say more and less, the one with the likelier letters.
+    """
+
+    def script(first: int, likely: float, second: int, rest: int) -> Script:
+        """One token and the end, or a less likely one and some that are certain."""
+
+        def scores(read: list[int]) -> dict[int, float]:
+            if not read:
+                return {first: likely, second: 0.0}
+            return {WORDS.end: 10.0} if read[0] == first or len(read) > rest else {40 + len(read): 10.0}
+
+        return scores
+
+    texts = [*TEXTS]
+    texts[11], texts[12], texts[13] = b" one two three four five", b" one", b" one"
+    for number, text in enumerate((b" two", b" three", b" four", b" five"), start=41):
+        texts[number] = text
+    words = Vocabulary(texts, 51_864, multilingual=False)
+    same, more = say(script(11, 0.5, 12, 4), script(13, 0.5, 12, 4), words=words)[0]
+    assert same.tokens == [11, WORDS.end]
+    assert more.tokens == [12, 41, 42, 43, 44, WORDS.end]
+
+
 def test_what_is_far_less_likely_is_not_gone_on_with() -> None:
     (said,), network = say(lambda read: {11 + len(read): 10.0, 30: 7.4} if len(read) < 5 else {WORDS.end: 10.0})
     assert said.tokens == [11, 12, 13, 14, 15, WORDS.end]

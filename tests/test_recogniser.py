@@ -148,7 +148,7 @@ class TestRecogniser:
         class Tired:
             def hear(self, sounds: Sequence[Samples], request: Request) -> list[list[Token]]:
                 told.append(([len(sound) / RATE for sound in sounds], request))
-                return [[Token(b" one", 1.0, 5.0)]] * len(sounds)
+                return [[Token(b" one", 1.0, 2.0), Token(b" more", 1.0, 3.5), Token(b" time", 1.0, 5.0)]] * len(sounds)
 
         recogniser = object.__new__(Recogniser)
         recogniser._engine = Tired()  # type: ignore[assignment]
@@ -157,7 +157,34 @@ class TestRecogniser:
         found = recogniser.transcribe([(long, whole(long)), (short, whole(short))], request, guards=())
         expected = replace(request, attempts=False)
         assert told == [([11.0, 5.0], expected), ([6.0], expected)]
-        assert [text(each) for each in found] == ["one one", "one"]
+        assert [text(each) for each in found] == ["one more time one more time", "one more time"]
+
+    @pytest.mark.parametrize(
+        ("last", "expected"),
+        [(" three", ["one two.", "left out.", "three"]), (" 3,003.50", ["one two.", "3,003.50"])],
+        ids=["a word", "a number, which takes time"],
+    )
+    def test_what_was_left_out_between_words_is_heard_in_another_pass(self, last: str, expected: list[str]) -> None:
+        lengths: list[float] = []
+
+        class Skips:
+            def hear(self, sounds: Sequence[Samples], _: Request) -> list[list[Token]]:
+                (length,) = (len(sound) / RATE for sound in sounds)
+                lengths.append(length)
+                if length == 11:
+                    ends = zip((" one", " two", ".", last), (1.0, 2.0, 2.0, 9.9), strict=True)
+                else:
+                    ends = zip((" left", " out", "."), (1.5, 2.5, 2.6), strict=True)
+                return [[Token(text.encode(), 1.0, end) for text, end in ends]]
+
+        recogniser = object.__new__(Recogniser)
+        recogniser._engine = Skips()  # type: ignore[assignment]
+        spans = [Span(start=50 + start, end=50 + end) for start, end in ((0.5, 2.0), (4.0, 6.5), (9.0, 10.0))]
+        chunk = Chunk(start=50, end=61, speech=spans)
+        (found,) = recogniser.transcribe([(np.zeros(11 * RATE, np.float32), chunk)])
+        assert [segment.text for segment in found] == expected
+        assert lengths == [11.0, pytest.approx(2.9)][: len(expected) - 1]
+        assert all(a.end <= b.start for a, b in pairwise(found))
 
     def test_what_finds_no_room_is_heard_in_another_pass(
         self, recogniser: Recogniser, kennedy: Samples, monkeypatch: pytest.MonkeyPatch

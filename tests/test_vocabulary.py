@@ -108,3 +108,10 @@ def test_a_long_prompt_without_spaces_is_no_burden(pair: Pair) -> None:
 def test_any_text_is_written_as_it_is(pair: Pair, text: str) -> None:
     own, _ = pair
     assert b"".join(own.texts[token] for token in own.tokens(text)) == text.encode()
+
+
+def test_the_text_of_tokens_is_without_special_ones_and_broken_characters() -> None:
+    texts = [b" ", b" caf", b"\xc3", b"\xa9", *(b"<%d>" % number for number in range(4, 50_257))]
+    words = Vocabulary(texts, 51_864, multilingual=False)
+    assert words.text([1, 2, 3, words.end]) == " café"
+    assert words.text([1, 2]) == " caf"
