@@ -10,7 +10,7 @@ CORES ?= 2
 AUDIO ?=
 
 BENCH := .cache/bench/venv/.ready
-.PHONY: bench simulate
+.PHONY: bench bench-guards simulate
 
 $(BENCH): requirements-bench.lock pyproject.toml
 	@echo "Installing the programs to compare with into .cache/bench/venv ..."
@@ -21,6 +21,9 @@ $(BENCH): requirements-bench.lock pyproject.toml
 bench: $(BENCH) ## Accuracy, speed and memory beside other programs (WHAT=accuracy|speed, MODELS, TRACKS, SEEDS, AUDIO=folder)
 	@.cache/bench/venv/bin/python -m bench.compare --what "$(WHAT)" --models "$(MODELS)" --tracks "$(TRACKS)" \
 	  --seeds "$(SEEDS)" --runs "$(RUNS)" --cores "$(CORES)" $(if $(PROGRAMS),--programs "$(PROGRAMS)") $(if $(AUDIO),--audio "$(AUDIO)")
+
+bench-guards: $(BENCH) ## What each guard against invented text costs, and keeps away (MODELS)
+	@.cache/bench/venv/bin/python -m bench.guards --models "$(MODELS)" --cores "$(CORES)"
 
 simulate: $(BENCH) ## What jobs take on AWS, on paper: time, functions, money (writes docs/scale.md)
 	@.cache/bench/venv/bin/python -m bench.simulate

@@ -11,7 +11,7 @@
 import resource
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from bench.heard import Heard
 from bench.scoring import errors, normaliser
+from chalicelib.jobs import Guard
 from chalicelib.transcript import BatchChunk, Chunk, Segment, Span
 from container import catalogue, media
 from container.cutting import cut, speech_spans
+from container.guards import ALL
 from container.lanes import Lanes
 from container.packing import alike
 from container.stitching import stitch
@@ -101,7 +103,9 @@ def processor_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def hear(samples: NDArray[np.int16], chunks: Sequence[Chunk], lanes: Lanes, model: str) -> str:
+def hear(
+    samples: NDArray[np.int16], chunks: Sequence[Chunk], lanes: Lanes, model: str, guards: Collection[Guard] = ALL
+) -> str:
     """The text of chunks, recognised side by side."""
 
     def recognise(share: Iterable[BatchChunk]) -> list[tuple[int, list[Segment]]]:
@@ -109,7 +113,7 @@ def hear(samples: NDArray[np.int16], chunks: Sequence[Chunk], lanes: Lanes, mode
         found: list[tuple[int, list[Segment]]] = []
         for together in alike(share, recogniser.at_once):
             pieces = [(_sound(samples, chunks[item.index]), chunks[item.index]) for item in together]
-            heard = recogniser.transcribe(pieces)
+            heard = recogniser.transcribe(pieces, guards=guards)
             found += zip((item.index for item in together), heard, strict=True)
         return found
 

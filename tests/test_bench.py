@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import chunking, differing, publishing, report, scoring, tracks
+from bench import chunking, differing, guards, publishing, report, scoring, tracks
 from bench.heard import Heard, Timed
 from bench.programs import cli_words
 from bench.report import Score
 from bench.results import Result, Store
 from bench.tracks import Track, Utterance
+from chalicelib.jobs import Guard
 from container.cutting import cut, speech_spans
 from container.vad import Activity
 
@@ -205,3 +206,10 @@ def test_a_section_of_a_document_is_replaced(tmp_path: Path) -> None:
     assert file.read_text() == "# A\n<!-- made by make bench -->\nnew\n<!-- end of make bench -->\nrest\n"
     with pytest.raises(ValueError, match="has no"):
         publishing.replace_section(file, "other", "new")
+
+
+def test_each_guard_is_left_out_once() -> None:
+    (_, every), *single, (_, none) = guards.settings()
+    assert (set(every), set(none)) == (set(Guard), set())
+    assert [set(Guard) - set(left) for _, left in single] == [{guard} for guard in Guard]
+    assert [name for name, _ in single] == [f"without `{guard}`" for guard in Guard]
