@@ -107,7 +107,7 @@ class Decoding:
         for temperature in temperatures:
             asked = [self._words.previous, *prompt, *task] if prompt and temperature < COLD else task
             texts = self._texts(listen(left), [most[sound] for sound in left], asked, temperature)
-            best = (max(whole, key=lambda said: (not said.loops, self._by_letter(said))) for whole in texts)
+            best = (max(whole, key=self._rank) for whole in texts)
             found |= dict(zip(left, best, strict=True))
             del texts
             left = [sound for sound in left if found[sound].doubtful]
@@ -115,14 +115,14 @@ class Decoding:
                 break
         return [found[sound] for sound in range(len(most))]
 
-    def _by_letter(self, said: Said) -> float:
-        """The mean logarithm of a letter's or digit's probability: what is said counts, not in how many tokens.
+    def _rank(self, said: Said) -> tuple[bool, bool, float]:
+        """What is not doubtful first, then by the mean logarithm of a letter's or digit's probability.
 
         By the mean of tokens "1-2-3-4" is likelier than "1234", since hyphens are certain after the first. By the sum
         it is likelier that a sentence was left out.
         """
         letters = sum(map(str.isalnum, self._words.text(said.tokens)))
-        return sum(said.logarithms) / letters if letters else -math.inf
+        return not said.loops, not said.doubtful, sum(said.logarithms) / max(1, letters)
 
     def _texts(self, sounds: Sounds, most: Sequence[int], asked: list[int], temperature: float) -> list[list[Said]]:
         """Whole texts of each sound: likely ones, or if the temperature is above zero some by chance."""

@@ -65,8 +65,11 @@ class Function:
         def voices() -> Voices:
             return Voices(catalogue.path(catalogue.VOICES, models))
 
+        # Batches are made by a function of other memory than those that transcribe.
+        transcribers = int(environment.get("TRANSCRIBE_MEMORY") or memory)
+
         def batch_seconds(model: str) -> float:
-            wanted, processors = float(environment["BATCH_SECONDS"]), memory / VCPU_MEGABYTES
+            wanted, processors = float(environment["BATCH_SECONDS"]), transcribers / VCPU_MEGABYTES
             return speeds.batch_seconds(wanted, speeds.processor_seconds(model), processors)
 
         self._memory = memory

@@ -85,7 +85,7 @@ In a recording whose channels are inverted to each other (a cable soldered the w
 """
 
 MIXED = f"aresample={RATE}:async=1:first_pts=0,aformat=channel_layouts=mono|stereo"
-"""ffmpeg's filters that make two channels of more."""
+"""ffmpeg's filters that fill gaps, and make two channels of more."""
 
 APART = f"aresample={RATE}:async=1:first_pts=0"
 """ffmpeg's filter that keeps all channels."""
@@ -252,7 +252,7 @@ def _pcm(process: subprocess.Popen[bytes], log: Log) -> Iterator[bytes]:
 
 
 def _channels(pieces: Iterator[bytes], log: Log) -> Iterator[Samples]:
-    """Blocks [n, channels] of an AU file."""
+    """Blocks [n, channels] of an AU file, led in by silence where the sound track starts late."""
     head = b""
     while len(head) < AU.size or len(head) <= AU.unpack_from(head)[1]:
         piece = next(pieces, None)
@@ -292,5 +292,7 @@ def _one(channels: Samples) -> Samples:
         return channels[:, 0]
     left, right = channels.T.astype(np.float32, order="C") / 2
     mix, difference = left + right, left - right
-    one: Samples = np.rint(difference if mix @ mix < CANCELLED * (difference @ difference) else mix).astype(np.int16)
-    return one
+    one: NDArray[np.float32] = difference if mix @ mix < CANCELLED * (difference @ difference) else mix
+    # Half the difference of the largest and the smallest number is rounded to one more than there is.
+    whole: Samples = np.rint(one).clip(-32768, 32767).astype(np.int16)
+    return whole

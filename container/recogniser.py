@@ -1,11 +1,9 @@
 """Speech to words: chunks of audio, heard by a model that is kept in memory."""
 
-import itertools
-import string
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 from chalicelib.jobs import Guard
@@ -25,7 +23,13 @@ UNHEARD = 1.5
 """Seconds of speech without words that are heard in another pass."""
 
 SPELLED = 0.5
-"""Seconds that a character of a number or an address may take: they are written shorter than they are spoken."""
+"""Seconds that a character of what is WRITTEN_SHORT may take, all of which attention puts at its end."""
+
+WRITTEN_SHORT = re.compile(r"\d|\w[.@/:]\w|\b\w-\w\b")
+"""Numbers, addresses and what is spelled: shorter than they are spoken."""
+
+MOMENT = 0.001
+"""Seconds to which the times of words are rounded."""
 
 SHORTEST_STEP = 0.5
 """Seconds by which a pass must have got on for another to follow."""
@@ -84,29 +88,36 @@ class Recogniser:
 
 
 class _Passes:
-    """A chunk that is heard until all speech in it has been."""
+    """A chunk that is heard until all speech in it has been.
+
+    What was left out of a pass is heard once more, and its rest until there is none.
+    """
 
     def __init__(self, audio: Samples, chunk: Chunk) -> None:
         self._audio, self._start = audio, chunk.start
-        self._parts = [chunk] if chunk.speech else []
+        self._rests, self._gaps = [chunk] if chunk.speech else [], list[Chunk]()
         self._found: list[Segment] = []
 
     def __bool__(self) -> bool:
-        return bool(self._parts)
+        return bool(self._rests or self._gaps)
 
     @property
     def next(self) -> Samples:
         """What is to be heard next."""
-        first, last = (round((time - self._start) * RATE) for time in (self._parts[0].start, self._parts[0].end))
+        part = (self._rests or self._gaps)[0]
+        first, last = (round((time - self._start) * RATE) for time in (part.start, part.end))
         return self._audio[first:last]
 
     def take(self, tokens: list[Token], guards: Collection[Guard]) -> None:
         """Takes what was heard of it."""
-        part = self._parts.pop(0)
+        gap = not self._rests
+        part = (self._rests or self._gaps).pop(0)
         heard = segments(tokens, part, guards)
         self._found += heard
         if heard and heard[-1].end >= part.start + SHORTEST_STEP:
-            self._parts += _unheard(part, [word for segment in heard for word in segment.words])
+            *gaps, rest = _unheard(part, [word for segment in heard for word in segment.words])
+            self._gaps += [each for each in gaps if each and not gap]
+            self._rests += [rest] if rest else []
 
     @property
     def found(self) -> list[Segment]:
@@ -114,24 +125,20 @@ class _Passes:
         return sorted(self._found, key=lambda segment: segment.start)
 
 
-def _unheard(part: Chunk, words: Sequence[Word]) -> Iterator[Chunk]:
-    """Where somebody speaks for long without any of the words, before, between or after them."""
-    gaps = pairwise([part.start, *(time for word in words for time in (word.start, word.end)), part.end])
-    spelled = [*(_spelled(word.text) for word in words), 0.0]
-    for (start, end), following in zip(itertools.islice(gaps, 0, None, 2), spelled, strict=True):
+def _unheard(part: Chunk, words: Sequence[Word]) -> Iterator[Chunk | None]:
+    """What was said for UNHEARD before each of the words, and after the last, if anything was."""
+    starts, ends = [*(word.start for word in words), part.end], [part.start, *(word.end for word in words)]
+    spelled = [*(SPELLED * len(word.text) if WRITTEN_SHORT.search(word.text) else 0.0 for word in words), 0.0]
+    for start, end, longer in zip(ends, starts, spelled, strict=True):
         speech = [
             Span(start=max(span.start, start), end=min(span.end, end))
             for span in part.speech
-            if span.end > start and span.start < end
+            if min(span.end, end) - max(span.start, start) > MOMENT
         ]
-        if sum(span.end - span.start for span in speech) >= UNHEARD + following:
+        if sum(span.end - span.start for span in speech) < UNHEARD + longer:
+            yield None
+        else:
             yield Chunk(start=max(start, speech[0].start - LEAD), end=min(end, speech[-1].end + LEAD), speech=speech)
-
-
-def _spelled(word: str) -> float:
-    """Seconds that may have been spoken for a word before it seems to begin: attention tells where it ends."""
-    characters = word.strip().strip(string.punctuation)
-    return 0.0 if characters.isalpha() else SPELLED * len(characters)
 
 
 class Shelf:

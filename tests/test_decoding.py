@@ -142,6 +142,29 @@ def test_what_is_said_counts_and_not_in_how_many_tokens() -> None:
     assert more.tokens == [12, 41, 42, 43, 44, WORDS.end]
 
 
+@pytest.mark.parametrize(
+    ("texts", "scores", "best"),
+    [
+        ({11: b" \xe2\x99\xaa", 12: b" oh"}, {11: 2.0, 12: 0.0}, 11),
+        # The mean of its two tokens would be doubtful.
+        ({11: b" 123", 12: b" 1"}, {11: 0.2, 12: 0.0, **dict.fromkeys(range(100, 116), -0.01)}, 12),
+    ],
+    ids=["no letters at all", "doubtful"],
+)
+def test_likelier_letters_are_not_everything(texts: dict[int, bytes], scores: dict[int, float], best: int) -> None:
+    def script(read: list[int]) -> dict[int, float]:
+        if not read:
+            return scores
+        return {40 + len(read): 10.0} if read[0] == 12 and best == 12 and len(read) < 5 else {WORDS.end: 10.0}
+
+    pieces = [*TEXTS]
+    for number, text in {**texts, 41: b"-", 42: b"2", 43: b"-", 44: b"3"}.items():
+        pieces[number] = text
+    (said,), network = say(script, words=Vocabulary(pieces, 51_864, multilingual=False), temperatures=(0.0, 0.2))
+    assert said.tokens[0] == best
+    assert len(network.asked) == 1, "nothing was tried again"
+
+
 def test_what_is_far_less_likely_is_not_gone_on_with() -> None:
     (said,), network = say(lambda read: {11 + len(read): 10.0, 30: 7.4} if len(read) < 5 else {WORDS.end: 10.0})
     assert said.tokens == [11, 12, 13, 14, 15, WORDS.end]

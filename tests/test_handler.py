@@ -113,8 +113,10 @@ def test_stops_before_its_time_is_up_and_goes_on(cloud: dict[str, str], jfk_vide
         assert light.invoke(transcribe) == {"job": job, "batch": 0}
 
 
-def test_a_large_model_has_smaller_batches(cloud: dict[str, str], function: Function) -> None:
-    """Those that 600 s are enough for: BATCH_SECONDS of it would be interrupted each time."""
+def test_a_large_model_has_smaller_batches(cloud: dict[str, str], tmp_path: Path) -> None:
+    """Those that 600 s are enough for: BATCH_SECONDS of it would be interrupted each time. What counts is the memory of
+    the functions that transcribe.
+    """
     job = "01jd8w5x7n0000000000000007"
     submit(cloud, {"long.mp4": b"long"}, job, "large-v3")
     objects, records = platform.objects(cloud), platform.records(cloud)
@@ -124,8 +126,9 @@ def test_a_large_model_has_smaller_batches(cloud: dict[str, str], function: Func
     chunks = [Chunk(start=30.0 * number, end=30.0 * number + 29, speech=[]) for number in range(40)]
     audio = Audio(duration=1200, language="en", chunks=chunks)
     objects.put(keys.audio(job, 0), audio.model_dump_json().encode())
-    assert function.invoke({"step": "plan", "job": job}) == {"job": job, "files": 1}
-    assert function.invoke({"step": "batch", "job": job}) == {"job": job, "batches": 4}
+    with lambdas.function({**cloud, "TRANSCRIBE_MEMORY": "3008"}, tmp_path / "function", memory=1769) as function:
+        assert function.invoke({"step": "plan", "job": job}) == {"job": job, "files": 1}
+        assert function.invoke({"step": "batch", "job": job}) == {"job": job, "batches": 4}
     batches = json.loads(objects.get(keys.batches(job)))
     assert [sum(chunk["seconds"] for chunk in batch["chunks"]) for batch in batches] == [290.0] * 4
 

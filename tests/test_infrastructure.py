@@ -410,6 +410,8 @@ def test_stack_is_made_changed_and_destroyed() -> None:
         made = session.client("lambda").get_function_configuration(FunctionName=outputs["TranscribeFunction"])
         assert str(made["Environment"]["Variables"]["BATCH_SECONDS"]) == "300"
         assert made["MemorySize"] == 3008
+        steps = session.client("lambda").get_function_configuration(FunctionName="transcribe-dev-steps")
+        assert str(steps["Environment"]["Variables"]["TRANSCRIBE_MEMORY"]) == "3008"
         stack.deploy(cloudformation, "transcribe-dev", {**parameters, "TranscribeMemory": "4096"})
         assert stack.parameters(cloudformation, "transcribe-dev")["TranscribeMemory"] == "4096"
 

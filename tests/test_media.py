@@ -133,6 +133,13 @@ class TestWhatCanBeRead:
         path = make(folder / "stereo.wav", "-i", str(wav), "-af", f"pan=stereo|{channels}")
         assert np.allclose(np.abs(sound(path)), np.abs(expected * sound(wav)), atol=2)
 
+    def test_loud_channels_that_are_inverted(self, folder: Path) -> None:
+        """Half of their difference is one more than 16 bits have."""
+        turned = np.tile(np.array([[32767, -32768], [-32768, 32767]], "<i2"), (RATE, 1))
+        (folder / "loud.raw").write_bytes(turned.tobytes())
+        path = make(folder / "loud.wav", "-f", "s16le", "-ar", str(RATE), "-ac", "2", "-i", str(folder / "loud.raw"))
+        assert np.array_equal(sound(path), np.tile(np.array([32767, -32768], np.int16), RATE))
+
     @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
     @pytest.mark.parametrize(("channel", "share"), [("FC", 0.293), ("FL", 0.207), ("BR", 0.146), ("LFE", 0.0)])
     def test_six_channels_are_mixed_by_their_places(

@@ -161,8 +161,13 @@ class TestRecogniser:
 
     @pytest.mark.parametrize(
         ("last", "expected"),
-        [(" three", ["one two.", "left out.", "three"]), (" 3,003.50", ["one two.", "3,003.50"])],
-        ids=["a word", "a number, which takes time"],
+        [
+            *(
+                (word, ["one two.", "left out.", word.strip()])
+                for word in (" three", " I'm", " well-known", " “three”")
+            ),
+            *((word, ["one two.", word.strip()]) for word in (" 333", " w.b", " M-I")),
+        ],
     )
     def test_what_was_left_out_between_words_is_heard_in_another_pass(self, last: str, expected: list[str]) -> None:
         lengths: list[float] = []
@@ -185,6 +190,53 @@ class TestRecogniser:
         assert [segment.text for segment in found] == expected
         assert lengths == [11.0, pytest.approx(2.9)][: len(expected) - 1]
         assert all(a.end <= b.start for a, b in pairwise(found))
+
+    def test_what_is_heard_again_is_not_searched_for_gaps(self) -> None:
+        """However often the same word is heard at the end of what nobody understands."""
+        lengths: list[float] = []
+
+        class Sighs:
+            def hear(self, sounds: Sequence[Samples], _: Request) -> list[list[Token]]:
+                lengths.extend(len(sound) / RATE for sound in sounds)
+                return [[Token(b" Oh", 1.0, len(sound) / RATE - 0.2)] for sound in sounds]
+
+        recogniser = object.__new__(Recogniser)
+        recogniser._engine = Sighs()  # type: ignore[assignment]
+        spans = [Span(start=start, end=start + 0.9) for start in range(29)]
+        for speech in ([Span(start=0, end=29)], spans):
+            lengths.clear()
+            recogniser.transcribe([(np.zeros(29 * RATE, np.float32), Chunk(start=0, end=29, speech=speech))])
+            assert len(lengths) == 2
+            assert sum(lengths) < 2 * 29
+
+    def test_pieces_that_need_more_passes_go_on_without_the_others(self) -> None:
+        """With two gaps, one of them before all words, and a rest."""
+        heard: list[int] = []
+
+        class Skips:
+            def hear(self, sounds: Sequence[Samples], _: Request) -> list[list[Token]]:
+                heard.append(len(sounds))
+                ends = {20: (4.9, 9.9, 14.9), 10: (9.9,)}
+                return [
+                    [
+                        Token(b" word", 1.0, end)
+                        for end in ends.get(round(len(sound) / RATE), (len(sound) / RATE - 0.1,))
+                    ]
+                    for sound in sounds
+                ]
+
+        recogniser = object.__new__(Recogniser)
+        recogniser._engine = Skips()  # type: ignore[assignment]
+        spans = [Span(start=start, end=start + 2.0) for start in (0.0, 3.0, 6.0, 8.0, 13.0, 17.0)]
+        long = np.zeros(20 * RATE, np.float32), Chunk(start=0, end=20, speech=spans)
+        short = np.zeros(10 * RATE, np.float32), Chunk(start=0, end=10, speech=[Span(start=8.0, end=10.0)])
+        first, second = recogniser.transcribe([long, short])
+        words = [word for segment in first for word in segment.words]
+        assert len(words) == 6
+        assert [word.start for word in words] == sorted(word.start for word in words)
+        assert all(any(span.start <= word.start and word.end <= span.end for span in spans) for word in words)
+        assert [segment.text for segment in second] == ["word"]
+        assert heard == [2, 1, 1, 1]
 
     def test_what_finds_no_room_is_heard_in_another_pass(
         self, recogniser: Recogniser, kennedy: Samples, monkeypatch: pytest.MonkeyPatch
