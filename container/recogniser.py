@@ -117,7 +117,7 @@ class _Passes:
         if heard and heard[-1].end >= part.start + SHORTEST_STEP:
             *gaps, rest = _unheard(part, [word for segment in heard for word in segment.words])
             self._gaps += [each for each in gaps if each and not gap]
-            self._rests += [rest] if rest else []
+            (self._gaps if gap else self._rests).extend([rest] if rest else [])
 
     @property
     def found(self) -> list[Segment]:

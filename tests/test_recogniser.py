@@ -209,6 +209,19 @@ class TestRecogniser:
             assert len(lengths) == 2
             assert sum(lengths) < 2 * 29
 
+    def test_passes_are_bounded_where_only_the_middle_is_understood(self) -> None:
+        lengths: list[float] = []
+
+        class Halves:
+            def hear(self, sounds: Sequence[Samples], _: Request) -> list[list[Token]]:
+                lengths.extend(len(sound) / RATE for sound in sounds)
+                return [[Token(b" Oh", 1.0, len(sound) / RATE / 2)] for sound in sounds]
+
+        recogniser = object.__new__(Recogniser)
+        recogniser._engine = Halves()  # type: ignore[assignment]
+        recogniser.transcribe([(np.zeros(29 * RATE, np.float32), whole(np.zeros(29 * RATE, np.float32)))])
+        assert 29 < sum(lengths) < 4 * 29
+
     def test_pieces_that_need_more_passes_go_on_without_the_others(self) -> None:
         """With two gaps, one of them before all words, and a rest."""
         heard: list[int] = []
