@@ -1,10 +1,14 @@
 """What all tests share: models and samples in `.cache`, and a place to report measured figures."""
 
+import functools
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 
 from container import weights
 from local import demo
@@ -13,7 +17,7 @@ CACHE = Path(__file__).parent.parent / ".cache"
 
 Figure = Callable[[str], None]
 
-MUCH = 100_000
+MUCH = 1_000_000
 """Objects made and not freed since garbage was last collected."""
 
 # The longest files come first, so that nobody waits for them at the end.
@@ -82,6 +86,13 @@ def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def descriptions_of_services() -> Iterator[None]:
+    """Read once: boto3 reads them anew for each session, and each test with AWS has sessions of its own."""
+    with patch.object(botocore.session, "create_loader", functools.cache(create_loader)):
+        yield
 
 
 @pytest.fixture

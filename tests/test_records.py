@@ -354,7 +354,7 @@ def move_all(open_records: Open, job: str, count: int) -> list[int]:
 
 
 def test_threads_racing_for_files_never_miscount(open_records: Open) -> None:
-    records, files = open_records(), 100
+    records, files = open_records(), 40
     job = add(records, count=files)
     with ThreadPoolExecutor(8) as threads:
         won = list(threads.map(lambda _: move_all(lambda: records, job.id, files), range(8)))
