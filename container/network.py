@@ -38,7 +38,7 @@ def follows(model: ggml.Hyperparameters) -> bool:
 @dataclass(frozen=True)
 class Sounds:
     """What the decoder attends to: which positions are there [sounds, 1, 1, 1, positions], 0 or minus infinity, and for
-    each of its blocks keys [sounds, 1, heads, size, positions] and values.
+    each of its blocks keys [sounds, heads, 1, size, positions] and values.
     """
 
     parts: list[Floats]
@@ -99,7 +99,7 @@ class Network:
     def listen(self, sounds: list[Floats], positions: list[int]) -> Sounds:
         """Sounds of any length, each heard for so many positions of 20 ms: silence after its end is heard as well."""
         heads, size = self._heads
-        shapes = [(len(sounds), 1, heads, *last) for last in ((size, max(positions)), (max(positions), size))]
+        shapes = [(len(sounds), heads, 1, *last) for last in ((size, max(positions)), (max(positions), size))]
         memory = np.zeros((self.model.text_layers, 2, math.prod(shapes[0])), np.float32)
         keys, values = ([block[part].reshape(shape) for block in memory] for part, shape in enumerate(shapes))
         there = np.full((len(sounds), 1, 1, 1, max(positions)), -np.inf, np.float32)
@@ -109,8 +109,8 @@ class Network:
             heard = self._encoder.run(None, given)
             there[place, ..., :own] = 0
             for block in range(self.model.text_layers):
-                keys[block][place, ..., :own] = heard[2 * block]
-                values[block][place, ..., :own, :] = heard[2 * block + 1]
+                keys[block][place, :, 0, :, :own] = heard[2 * block][0]
+                values[block][place, :, 0, :own] = heard[2 * block + 1][0]
             del heard
             _give_back()
         return Sounds([there, *itertools.chain.from_iterable(zip(keys, values, strict=True))])
@@ -130,7 +130,7 @@ class Network:
         for block in range(0, len(heard), 2):
             arrays += [*past.parts[block : block + 2], *heard[block : block + 2]]
         scores, attention, *parts = self._decoder.run(None, dict(zip(self._names, arrays, strict=True)))
-        return Read(scores[:, :, 0], attention[:, :, :, -1], Past(parts, after))
+        return Read(scores[:, :, 0], attention[:, :, :, -1].swapaxes(1, 2), Past(parts, after))
 
 
 def _give_back() -> None:

@@ -137,8 +137,8 @@ def test_keys_and_values_are_those_of_whisper(file: tuple[Path, Plain], made: Ne
         encoded = file[1].encoded(mel.spectrum(sound, FILTERS, 2 * POSITIONS))
         for layer in range(LAYERS):
             key, value = (array.reshape(POSITIONS, HEADS, SIZE) for array in file[1].cross(encoded, layer))
-            assert near(heard.parts[2 * layer + 1][number, 0], key.transpose(1, 2, 0))
-            assert near(heard.parts[2 * layer + 2][number, 0], value.transpose(1, 0, 2))
+            assert near(heard.parts[2 * layer + 1][number, :, 0], key.transpose(1, 2, 0))
+            assert near(heard.parts[2 * layer + 2][number, :, 0], value.transpose(1, 0, 2))
 
 
 def test_sounds_of_different_lengths_are_read_as_if_alone(made: Network, sounds: list[Floats]) -> None:
