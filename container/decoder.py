@@ -23,7 +23,7 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
 
     What comes out:
 
-    - scores [sounds, attempts, 1, vocabulary] after the last token;
+    - scores [sounds * attempts, vocabulary] after the last token;
     - the shares [sounds, len(following), attempts, n, positions] of the sound that these heads attend to;
     - keys and values of all tokens, for each block.
     """
@@ -31,7 +31,9 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
     add, integers = layers.add, layers.integers
     state, heads = model.text_state, model.text_heads
     size = state // heads
-    apart, together = integers(0, 0, 0, heads, size), integers(0, 0, 0, state)
+    flat = integers(-1, state)
+    shape = add("Shape", "x")
+    apart = add("Concat", add("Slice", shape, integers(0), integers(3)), integers(heads, size), axis=0)
     given: dict[str, Shape] = {
         "x": ["sounds", "attempts", "n", state],
         "mask": ["n", "m + n"],
@@ -49,9 +51,9 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
 
     def joined(shares: str, value: str, name: str, order: list[int]) -> str:
         mixed = add("Transpose", add("MatMul", shares, value), perm=order)
-        return layers.linear(layers.rows(add("Reshape", mixed, together)), f"{name}.out")
+        return layers.linear(layers.rows(add("Reshape", mixed, flat)), f"{name}.out")
 
-    x, scale = "x", size**-0.5
+    x, scale = add("Reshape", "x", flat), size**-0.5
     followed = []
     for number in range(model.text_layers):
         block = f"decoder.blocks.{number}"
@@ -78,12 +80,13 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
         x = add("Add", x, joined(shares, sound[1], name, [0, 2, 3, 1, 4]))
         x = layers.forward(x, block)
 
-    last = add("Slice", x, integers(-1), integers(model.text_context), integers(2))
+    last = add("Slice", add("Reshape", x, shape), integers(-1), integers(model.text_context), integers(2))
     vocabulary = "decoder.token_embedding.weight"
-    scores = layers.product(layers.normalised(last, "decoder.ln", [vocabulary]), weights.parts(vocabulary))
+    rows = layers.normalised(add("Reshape", last, flat), "decoder.ln", [vocabulary])
+    scores = layers.product(rows, weights.parts(vocabulary))
     shares = add("Concat", *followed, axis=1)
     results = {
-        scores: ["sounds", "attempts", 1, model.vocabulary],
+        scores: ["sounds * attempts", model.vocabulary],
         shares: ["sounds", len(following), "attempts", "n", "positions"],
         **results,
     }

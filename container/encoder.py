@@ -15,7 +15,7 @@ def encoder(model: ggml.Hyperparameters, weights: Weights) -> bytes:
     For each block of the decoder, keys [1, heads, size, n] and values [1, heads, n, size] come out.
     """
     layers = Layers(weights)
-    add = layers.add
+    add, flat = layers.add, layers.integers(-1, model.audio_state)
     x = "mels"
     for name, stride in CONVOLUTIONS.items():
         kernel, bias = (
@@ -23,20 +23,21 @@ def encoder(model: ggml.Hyperparameters, weights: Weights) -> bytes:
         )
         x = add("Conv", x, kernel, bias, kernel_shape=[3], pads=[1, 1], strides=[stride])
         x = add("com.microsoft.Gelu", x)
-    x = add("Add", add("Transpose", x, perm=[0, 2, 1]), "places")
+    x = add("Add", add("Reshape", add("Transpose", x, perm=[0, 2, 1]), flat), "places")
+    sound = layers.integers(1, -1, model.audio_state)
     for number in range(model.audio_layers):
         name = f"encoder.blocks.{number}"
         readers = [f"{name}.attn.{part}" for part in ("query", "key", "value")]
         rows = layers.normalised(x, f"{name}.attn_ln", (f"{reader}.weight" for reader in readers))
-        parts = [layers.linear(rows, reader) for reader in readers]
+        parts = [add("Reshape", layers.linear(rows, reader), sound) for reader in readers]
         mixed = add("com.microsoft.MultiHeadAttention", *parts, num_heads=model.audio_heads)
-        x = add("Add", x, layers.linear(layers.rows(mixed), f"{name}.attn.out"))
+        x = add("Add", x, layers.linear(layers.rows(add("Reshape", mixed, flat)), f"{name}.attn.out"))
         x = layers.forward(x, name)
     blocks = [f"decoder.blocks.{number}.cross_attn" for number in range(model.text_layers)]
     readers = [f"{name}.{part}.weight" for name in blocks for part in ("key", "value")]
     rows = layers.normalised(x, "encoder.ln_post", readers)
     heads, size = model.text_heads, model.text_state // model.text_heads
-    apart = layers.integers(0, 0, heads, size)
+    apart = layers.integers(1, -1, heads, size)
     results: dict[str, Shape] = {}
     for name in blocks:
         key, value = (add("Reshape", layers.linear(rows, f"{name}.{part}"), apart) for part in ("key", "value"))

@@ -18,7 +18,11 @@ the 127 that 8 bits have, that are up to 3 sums of 10,000 on speech, and errors 
 6 of a million, which change nothing. None would need 64.
 """
 
-TINY = np.float32(np.finfo(np.float32).tiny)
+TINY = np.float32(1e-30)
+"""In place of nothing, to divide by: a hundredth of it is still a number like others."""
+
+MIDDLE, LEVELS = 128, 127
+"""What stands for zero in rows of whole numbers, and the steps to either side."""
 
 EPSILON = 1e-5
 """Added to variances by OpenAI's model."""
@@ -28,21 +32,25 @@ DEVIATIONS = 4.0
 
 
 class Rows(NamedTuple):
-    """Names of rows from -1 to 1 and of their scales, and what their columns were divided by if not by 1."""
+    """Names of rows of whole numbers [n, columns] and of what a step is worth in each [n, 1], and what their columns were
+    divided by if not by 1.
+    """
 
     x: str
-    scale: str
+    step: str
     columns: Floats | None = None
 
 
 class Layers:
-    """A graph with the layers of a model in it: names of values go in and come out."""
+    """A graph with the layers of a model in it: names of values [n, columns] go in and come out."""
 
     def __init__(self, weights: Weights) -> None:
         self.graph = Graph(OPERATORS)
         self.add, self.constant = self.graph.add, self.graph.constant
         self._weights = weights
-        self._tiny = self.constant(np.array(TINY))
+        self._tiny, self._one = self.constant(np.array(TINY)), self.constant(np.array(1, np.float32))
+        self._level = self.constant(np.array(1 / LEVELS, np.float32))
+        self._middle = self.constant(np.array(MIDDLE, np.uint8))
         self._lists: dict[tuple[int, ...], str] = {}
 
     def integers(self, *values: int) -> str:
@@ -63,14 +71,16 @@ class Layers:
         return self.rows(self.add("LayerNormalization", x, *parts, axis=-1, epsilon=EPSILON), columns)
 
     def rows(self, x: str, columns: Floats | None = None) -> Rows:
-        """Scaled one by one: whole numbers have one range for all, and few rows would take it up."""
-        largest = self.add("ReduceMax", self.add("Abs", x), axes=[-1], keepdims=1)
-        scale = self.add("Max", largest, self._tiny)
-        return Rows(self.add("Div", x, scale), scale, columns)
+        """Each with steps of its own: few rows would take up a range that is one for all."""
+        least, most = (self.add(end, x, axes=[-1], keepdims=1) for end in ("ReduceMin", "ReduceMax"))
+        step = self.add("Mul", self.add("Max", self.add("Neg", least), most, self._tiny), self._level)
+        steps = self.add("Reshape", step, self.integers(-1))
+        middles = self.add("Expand", self._middle, self.add("Shape", steps))
+        return Rows(self.add("QuantizeLinear", x, steps, middles, axis=0), step, columns)
 
     def linear(self, rows: Rows, name: str, factor: float = 1.0) -> str:
-        """By whole numbers, with a scale for each row of what goes in, and for each column of the weights. Only keys
-        have no bias. The result is multiplied by `factor`.
+        """By whole numbers, with steps for each row of what goes in, and for each column of the weights. Only keys have
+        no bias. The result is multiplied by `factor`.
         """
         product = self.product(rows, [self._weights[f"{name}.weight"] * np.float32(factor)])
         if name.endswith(".key"):
@@ -82,9 +92,8 @@ class Layers:
         wide = parts if rows.columns is None else (part * rows.columns for part in parts)
         matrices, steps = map(list, zip(*map(_whole, wide), strict=True))
         matrix, sizes = np.concatenate(matrices, axis=1), np.concatenate(steps)
-        whole = (matrix, sizes, np.zeros(len(sizes), np.int8))
-        product = self.add("com.microsoft.DynamicQuantizeMatMul", rows.x, *map(self.constant, whole))
-        return self.add("Mul", product, rows.scale)
+        whole = rows.x, self.constant(matrix), self._one, self.constant(sizes), self._middle
+        return self.add("Mul", self.add("com.microsoft.MatMulIntegerToFloat", *whole), rows.step)
 
     def forward(self, x: str, name: str) -> str:
         """The sum of x and what the two outer layers of a block make of it."""

@@ -130,7 +130,8 @@ class Network:
         for block in range(0, len(heard), 2):
             arrays += [*past.parts[block : block + 2], *heard[block : block + 2]]
         scores, attention, *parts = self._decoder.run(None, dict(zip(self._names, arrays, strict=True)))
-        return Read(scores[:, :, 0], attention[:, :, :, -1].swapaxes(1, 2), Past(parts, after))
+        scores = scores.reshape(*tokens.shape[:2], -1)
+        return Read(scores, attention[:, :, :, -1].swapaxes(1, 2), Past(parts, after))
 
 
 def _give_back() -> None:

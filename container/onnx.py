@@ -13,8 +13,8 @@ from container.binary import MalformedFile
 IR_VERSION = 8
 ADDED = 1
 """Version of the operators that onnxruntime adds to ONNX's own."""
-FLOAT, INT8, INT64 = 1, 3, 7
-KINDS = {"float32": FLOAT, "int8": INT8, "int64": INT64}
+FLOAT, UINT8, INT8, INT64 = 1, 2, 3, 7
+KINDS = {"float32": FLOAT, "uint8": UINT8, "int8": INT8, "int64": INT64}
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """How a field's value is written: https://protobuf.dev/programming-guides/encoding/."""
 ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS = 1, 2, 7
