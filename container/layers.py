@@ -21,8 +21,10 @@ the 127 that 8 bits have, that are up to 3 sums of 10,000 on speech, and errors 
 TINY = np.float32(1e-30)
 """In place of nothing, to divide by: a hundredth of it is still a number like others."""
 
-MIDDLE, LEVELS = 128, 127
-"""What stands for zero in rows of whole numbers, and the steps to either side."""
+WHOLE, MIDDLE, LOW = 255, 128, 16
+"""The largest whole number in rows, what stands for zero in them, and what does where little is below zero: GELU gives
+no less than -0.17.
+"""
 
 EPSILON = 1e-5
 """Added to variances by OpenAI's model."""
@@ -32,12 +34,13 @@ DEVIATIONS = 4.0
 
 
 class Rows(NamedTuple):
-    """Names of rows of whole numbers [n, columns] and of what a step is worth in each [n, 1], and what their columns were
-    divided by if not by 1.
+    """Names of rows of whole numbers [n, columns], of what a step is worth in each [n, 1] and of what stands for zero, and
+    what their columns were divided by if not by 1.
     """
 
     x: str
     step: str
+    zero: str
     columns: Floats | None = None
 
 
@@ -49,8 +52,6 @@ class Layers:
         self.add, self.constant = self.graph.add, self.graph.constant
         self._weights = weights
         self._tiny, self._one = self.constant(np.array(TINY)), self.constant(np.array(1, np.float32))
-        self._level = self.constant(np.array(1 / LEVELS, np.float32))
-        self._middle = self.constant(np.array(MIDDLE, np.uint8))
         self._lists: dict[tuple[int, ...], str] = {}
 
     def integers(self, *values: int) -> str:
@@ -70,13 +71,15 @@ class Layers:
         parts = (self.constant(part / columns) for part in (weight, bias))
         return self.rows(self.add("LayerNormalization", x, *parts, axis=-1, epsilon=EPSILON), columns)
 
-    def rows(self, x: str, columns: Floats | None = None) -> Rows:
+    def rows(self, x: str, columns: Floats | None = None, zero: int = MIDDLE) -> Rows:
         """Each with steps of its own: few rows would take up a range that is one for all."""
         least, most = (self.add(end, x, axes=[-1], keepdims=1) for end in ("ReduceMin", "ReduceMax"))
-        step = self.add("Mul", self.add("Max", self.add("Neg", least), most, self._tiny), self._level)
+        sizes = (self.constant(np.array(1 / size, np.float32)) for size in (-zero, WHOLE - zero))
+        needed = (self.add("Mul", end, size) for end, size in zip((least, most), sizes, strict=True))
+        step, middle = self.add("Max", *needed, self._tiny), self.constant(np.array(zero, np.uint8))
         steps = self.add("Reshape", step, self.integers(-1))
-        middles = self.add("Expand", self._middle, self.add("Shape", steps))
-        return Rows(self.add("QuantizeLinear", x, steps, middles, axis=0), step, columns)
+        zeros = self.add("Expand", middle, self.add("Shape", steps))
+        return Rows(self.add("QuantizeLinear", x, steps, zeros, axis=0), step, middle, columns)
 
     def linear(self, rows: Rows, name: str, factor: float = 1.0) -> str:
         """By whole numbers, with steps for each row of what goes in, and for each column of the weights. Only keys have
@@ -92,13 +95,14 @@ class Layers:
         wide = parts if rows.columns is None else (part * rows.columns for part in parts)
         matrices, steps = map(list, zip(*map(_whole, wide), strict=True))
         matrix, sizes = np.concatenate(matrices, axis=1), np.concatenate(steps)
-        whole = rows.x, self.constant(matrix), self._one, self.constant(sizes), self._middle
+        whole = rows.x, self.constant(matrix), self._one, self.constant(sizes), rows.zero
         return self.add("Mul", self.add("com.microsoft.MatMulIntegerToFloat", *whole), rows.step)
 
     def forward(self, x: str, name: str) -> str:
         """The sum of x and what the two outer layers of a block make of it."""
         wide = self.linear(self.normalised(x, f"{name}.mlp_ln", [f"{name}.mlp.0.weight"]), f"{name}.mlp.0")
-        return self.add("Add", x, self.linear(self.rows(self.add("com.microsoft.Gelu", wide)), f"{name}.mlp.2"))
+        rows = self.rows(self.add("com.microsoft.Gelu", wide), zero=LOW)
+        return self.add("Add", x, self.linear(rows, f"{name}.mlp.2"))
 
 
 def _whole(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
