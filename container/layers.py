@@ -34,8 +34,8 @@ DEVIATIONS = 4.0
 
 
 class Rows(NamedTuple):
-    """Names of rows of whole numbers [n, columns], of what a step is worth in each [n, 1] and of what stands for zero, and
-    what their columns were divided by if not by 1.
+    """Names of rows of whole numbers [n, columns], of what a step is worth in each [n, 1] and of what stands for zero,
+    and what their columns were divided by if not by 1.
     """
 
     x: str
