@@ -203,10 +203,11 @@ class _Search:
         A text ends only where nothing else is likelier in it: what ends early is likelier for that alone. And where
         that is the likeliest step of all, a text that goes on must not become much less likely any more.
         """
-        totals = np.array([[sum(said.logarithms)] for said in self.growing]) + logarithms
-        best = totals.max()
-        near = np.argwhere(totals >= max(best, self._ended) - NEAR).tolist()
-        steps = sorted(((float(totals[number, token]), number, token) for number, token in near), reverse=True)
+        before = [sum(said.logarithms) for said in self.growing]
+        best = max(total + float(most) for total, most in zip(before, logarithms.max(1), strict=True))
+        least = max(best, self._ended) - NEAR
+        near = ((n, token) for n, row in enumerate(logarithms) for token in np.flatnonzero(row >= least - before[n]))
+        steps = sorted(((before[n] + float(logarithms[n, token]), n, int(token)) for n, token in near), reverse=True)
         chosen: list[Step] = []
         said: set[tuple[int, ...]] = set()
         for total, number, token in steps:
