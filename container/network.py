@@ -109,8 +109,8 @@ class Network:
             heard = self._encoder.run(None, given)
             there[place, ..., :own] = 0
             for block in range(self.model.text_layers):
-                keys[block][place, :, 0, :, :own] = heard[2 * block][0]
-                values[block][place, :, 0, :own] = heard[2 * block + 1][0]
+                keys[block][place, ..., :own] = heard[2 * block]
+                values[block][place, ..., :own, :] = heard[2 * block + 1]
             del heard
             _give_back()
         return Sounds([there, *itertools.chain.from_iterable(zip(keys, values, strict=True))])

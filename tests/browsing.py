@@ -12,7 +12,7 @@ from chalicelib import page
 
 WEB = Path(__file__).parent.parent / "web"
 SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
-# The shell draws no window of its own, which takes a third of the time.
+# The shell has no windows of its own to draw, which takes a third of the time.
 BROWSERS = "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]

@@ -8,7 +8,6 @@ from unittest.mock import patch
 
 import botocore.session
 import pytest
-from botocore.loaders import create_loader
 
 from container import weights
 from local import demo
@@ -91,7 +90,7 @@ def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 @pytest.fixture(scope="session", autouse=True)
 def descriptions_of_services() -> Iterator[None]:
     """Read once: boto3 reads them anew for each session, and each test with AWS has sessions of its own."""
-    with patch.object(botocore.session, "create_loader", functools.cache(create_loader)):
+    with patch.object(botocore.session, "create_loader", functools.cache(botocore.session.create_loader)):
         yield
 
 

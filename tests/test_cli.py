@@ -318,7 +318,7 @@ class TestInterrupts:
             running.send_signal(signal.SIGINT)
             start = time.monotonic()
             _, stderr = running.communicate()
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 2
         assert (stderr, running.returncode) == ("", 130)
 
     def test_without_sources(self, server: Bench) -> None:

@@ -704,3 +704,4 @@ def test_a_thousand_files(server: Bench, figure: Figure) -> None:
     assert [result.error for result in results] == [None] * 1000
     assert len(texts()) == 2000
     assert work < 60, "of client and server"
+    assert seconds < 180

@@ -6,11 +6,13 @@ from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
 from container import ggml, mel, tensors, weights
 from container.catalogue import ModelError
+from container.layers import LOW, MIDDLE, Layers
 from container.network import FOLLOWING, Network
 from container.recogniser import Recogniser
 
@@ -169,6 +171,11 @@ def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Netw
             scores, shares = file[1].read(whole, encoded)
             assert near(read.scores[number, attempt], scores)
             assert near(read.attention[number, attempt], shares[:, -1])
+    more = made.read(np.array([[[15, 17], [16, 18]], [[25, 27], [26, 28]]]), read.past, heard)
+    by_one = made.read(np.array([[[15], [16]], [[25], [26]]]), read.past, heard)
+    by_one = made.read(np.array([[[17], [18]], [[27], [28]]]), by_one.past, heard)
+    assert near(more.scores, by_one.scores)
+    assert near(more.attention, by_one.attention)
     read = made.read(np.array([[[15], [16]]]), read.past.of([1], [[1, 0]]), heard.only([1]))
     encoded = file[1].encoded(mel.spectrum(sounds[1], FILTERS, 2 * POSITIONS))
     for attempt, last in enumerate(([23, 15], [22, 16])):
@@ -186,9 +193,23 @@ def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> N
 
 
 def test_silence_makes_no_odd_numbers(made: Network) -> None:
-    """A row of nothing has no scale."""
     heard = made.listen([np.zeros(16_000, np.float32)], [POSITIONS])
     assert all(np.isfinite(part).all() for part in heard.parts)
+
+
+@pytest.mark.parametrize("zero", [MIDDLE, LOW])
+def test_rows_of_all_sizes_have_steps_of_their_own(file: tuple[Path, Plain], zero: int) -> None:
+    """One of nothing as well."""
+    sizes = np.array([[0], [1e-35], [1e-6], [1], [1e6]], np.float32)
+    rows = sizes * np.random.default_rng(3).uniform(0 if zero == LOW else -1, 1, (5, STATE)).astype(np.float32)
+    weight = np.random.default_rng(4).normal(size=(40, STATE)).astype(np.float32)
+    layers = Layers(tensors.Weights(file[0]))
+    product = layers.product(layers.rows("x", zero=zero), [weight])
+    network = layers.graph.model({"x": ["n", STATE]}, {product: ["n", 40]})
+    (found,) = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"]).run(None, {"x": rows})
+    assert not found[0].any()
+    for row in (2, 3, 4):
+        assert near(found[row], rows[row] @ weight.T)
 
 
 @pytest.mark.parametrize("wrong", ["encoder.blocks.2.mlp.9.weight", "encoder.blocks.2.mlp.0.weighs"])
