@@ -393,6 +393,9 @@ def test_a_correction_is_saved_downloaded_and_reverted(tab: Any, site: Bench, jf
 
 def test_hits_are_replaced_one_by_one_as_the_text_now_is_and_saved_once(tab: Any, site: Bench, jfk_video: Path) -> None:
     job = prepared.job(site, "inaugural.mp4", jfk_video, said(*SPEECH))
+    held: list[Any] = []
+    # Long before the request: the page may hear of it later than of a key that is pressed next.
+    tab.route("**/transcript", lambda route: held.append(route) if route.request.method == "PUT" else route.continue_())
     tab.goto(f"{site.url}/#/jobs/{job}/files/0")
     tab.click("button:has-text('Edit')")
     tab.fill("[type=search]", "ask")
@@ -408,8 +411,6 @@ def test_hits_are_replaced_one_by_one_as_the_text_now_is_and_saved_once(tab: Any
     tab.wait_for_selector("text=4 of 4")
     texts = [SPEECH[0], f"Asking{SPEECH[1][3:]}", f"Oh, Asking: {SPEECH[2]}", SPEECH[3]]
     assert tab.locator(".passage p").all_inner_texts() == texts
-    held: list[Any] = []
-    tab.route("**/transcript", lambda route: held.append(route) if route.request.method == "PUT" else route.continue_())
     for _ in range(2):
         tab.keyboard.press("Control+s")
     until_held(tab, held, 1)
