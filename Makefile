@@ -63,9 +63,9 @@ demo: setup page ## Transcribe a video through a service of its own (MEDIA=file-
 serve: setup page ## Run the service until stopped (HOST, PORT, DATA, MODEL)
 	@exec $(BIN)/transcriber serve --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" --models $(MODELS_DIR) --model "$(MODEL)"
 
-# Twice as many at a time as a small machine has processors: many tests wait for something.
+# One at a time more than there are processors of a small machine: many tests wait for something.
 test: $(DEV) page ## Run all tests
-	@$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/python -m pytest -m alone
 
 bench-preparing: $(DEV) setup ## Memory and disk that preparing a file of ten hours takes
