@@ -16,6 +16,7 @@ from chalicelib.access import Limits, Scope, Token
 from chalicelib.aws import platform
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Options
 from chalicelib.ports import Deletion, JobExists, Records
+from local.database import PATIENCE
 from local.records import MIGRATIONS, NewerRecords, SQLiteRecords
 from tests.conftest import Figure
 
@@ -437,6 +438,18 @@ def test_many_processes_may_create_the_records_at_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("fork").Pool(8) as processes:
         assert len(processes.map(opened, [tmp_path / "records.sqlite"] * 64, chunksize=1)) == 64
     assert SQLiteRecords(tmp_path / "records.sqlite").jobs("ann", 1) == []
+
+
+def test_who_opens_a_new_file_waits_for_another_who_writes_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    with ThreadPoolExecutor() as threads:
+        writer = sqlite3.connect(path, isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        opening = threads.submit(SQLiteRecords, path)
+        with pytest.raises(TimeoutError):
+            opening.result(0.2)
+        writer.execute("COMMIT")
+        assert opening.result(PATIENCE).jobs("ann", 1) == []
 
 
 def test_a_forked_process_opens_its_own_connection(database: SQLiteRecords) -> None:
