@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from container import ggml
-from container.layers import Layers, Rows
+from container.layers import MIDDLE, Layers, Rows
 from container.onnx import Shape
 from container.tensors import Weights
 
@@ -16,15 +16,15 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
 
     - `x` [sounds, attempts, n, state], the embeddings of the tokens with their positions;
     - `mask` [n, m + n], 0 or minus infinity, for tokens that follow m others;
-    - `there` [sounds, 1, 1, 1, positions], 0 or minus infinity: which positions a sound has;
+    - `there` [sounds, 1, 1, positions], 0 or minus infinity: which positions a sound has;
     - for each block the keys [sounds, attempts, heads, size, m] and values [sounds, attempts, heads, m, size] of these,
-    - and the keys [sounds, heads, 1, size, positions] and values [sounds, heads, 1, positions, size] of the sounds: all
-      attempts attend to one head before any does to the next, so that memory is read once for all of them.
+    - and what `encoder` gives for each of the sounds. All attempts at one are one product, so that memory is read once
+      for all of them.
 
     What comes out:
 
     - scores [sounds * attempts, vocabulary] after the last token;
-    - the shares [sounds, len(following), attempts, n, positions] of the sound that these heads attend to;
+    - the shares [sounds, len(following), attempts * n, positions] of the sound that these heads attend to;
     - keys and values of all tokens, for each block.
     """
     layers = Layers(weights)
@@ -37,24 +37,22 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
     given: dict[str, Shape] = {
         "x": ["sounds", "attempts", "n", state],
         "mask": ["n", "m + n"],
-        "there": ["sounds", 1, 1, 1, "positions"],
+        "there": ["sounds", 1, 1, "positions"],
     }
     results: dict[str, Shape] = {}
 
-    def shapes(pair: tuple[str, str], several: list[int | str], tokens: str) -> dict[str, Shape]:
-        """Of a block's keys and values."""
-        key, value = pair
-        return {key: ["sounds", *several, size, tokens], value: ["sounds", *several, tokens, size]}
+    def shapes(key: str, value: str, tokens: str) -> dict[str, Shape]:
+        several = "sounds", "attempts", heads
+        return {key: [*several, size, tokens], value: [*several, tokens, size]}
 
     def split(rows: Rows, name: str, order: list[int], factor: float = 1.0) -> str:
         return add("Transpose", add("Reshape", layers.linear(rows, name, factor), apart), perm=order)
 
-    def joined(shares: str, value: str, name: str, order: list[int]) -> str:
-        mixed = add("Transpose", add("MatMul", shares, value), perm=order)
-        return layers.linear(layers.rows(add("Reshape", mixed, flat)), f"{name}.out")
+    def joined(mixed: str, name: str, order: list[int]) -> str:
+        return layers.linear(layers.rows(add("Reshape", add("Transpose", mixed, perm=order), flat)), f"{name}.out")
 
     x, scale = add("Reshape", "x", flat), size**-0.5
-    followed = []
+    followed, whole = [], list[str]()
     for number in range(model.text_layers):
         block = f"decoder.blocks.{number}"
         name = f"{block}.attn"
@@ -64,20 +62,25 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
         query = split(rows, f"{name}.query", [0, 1, 3, 2, 4], scale)
         key = add("Concat", past[0], split(rows, f"{name}.key", [0, 1, 3, 4, 2]), axis=4)
         value = add("Concat", past[1], split(rows, f"{name}.value", [0, 1, 3, 2, 4]), axis=3)
-        given |= shapes(past, ["attempts", heads], "m")
-        results |= shapes((key, value), ["attempts", heads], "m + n")
+        given |= shapes(*past, "m")
+        results |= shapes(key, value, "m + n")
         shares = add("Softmax", add("Add", add("MatMul", query, key), "mask"), axis=-1)
-        x = add("Add", x, joined(shares, value, name, [0, 1, 3, 2, 4]))
+        x = add("Add", x, joined(add("MatMul", shares, value), name, [0, 1, 3, 2, 4]))
 
         name = f"{block}.cross_attn"
-        sound = f"sound_keys_{number}", f"sound_values_{number}"
+        keys, key_step, values, value_steps = (
+            f"{part}_{number}" for part in ("sound_keys", "sound_key_step", "sound_values", "sound_value_steps")
+        )
+        given |= {keys: ["sounds", heads, size, "positions"], key_step: ["sounds", heads, 1, 1]}
+        given |= {values: ["sounds", heads, "positions", size], value_steps: ["sounds", heads, 1, size]}
+        whole += [keys, values]
         rows = layers.normalised(x, f"{block}.cross_attn_ln", [f"{name}.query.weight"])
-        query = split(rows, f"{name}.query", [0, 3, 1, 2, 4], scale)
-        shares = add("Softmax", add("Add", add("MatMul", query, sound[0]), "there"), axis=-1)
+        query = add("Reshape", split(rows, f"{name}.query", [0, 3, 1, 2, 4], scale), integers(0, 0, -1, size))
+        shares = add("Softmax", add("Add", layers.attended(query, keys, key_step, MIDDLE), "there"), axis=-1)
         if own := [head for of, head in following if of == number]:
             followed.append(add("Gather", shares, integers(*own), axis=1))
-        given |= shapes(sound, [heads, 1], "positions")
-        x = add("Add", x, joined(shares, sound[1], name, [0, 2, 3, 1, 4]))
+        mixed = layers.attended(shares, values, value_steps, 0)
+        x = add("Add", x, joined(mixed, name, [0, 2, 1, 3]))
         x = layers.forward(x, block)
 
     last = add("Slice", add("Reshape", x, shape), integers(-1), integers(model.text_context), integers(2))
@@ -87,7 +90,7 @@ def decoder(model: ggml.Hyperparameters, weights: Weights, following: Heads) -> 
     shares = add("Concat", *followed, axis=1)
     results = {
         scores: ["sounds * attempts", model.vocabulary],
-        shares: ["sounds", len(following), "attempts", "n", "positions"],
+        shares: ["sounds", len(following), "attempts * n", "positions"],
         **results,
     }
-    return layers.graph.model(given, results)
+    return layers.graph.model(given, results, whole)

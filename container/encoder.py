@@ -12,7 +12,8 @@ CONVOLUTIONS = {"encoder.conv1": 1, "encoder.conv2": 2}
 def encoder(model: ggml.Hyperparameters, weights: Weights) -> bytes:
     """The network of a sound: `mels` [1, mels, 2n] and `places` [n, state], the first n positions, go in.
 
-    For each block of the decoder, keys [heads, 1, size, n] and values [heads, 1, n, size] come out.
+    For each block of the decoder, keys [heads, size, n] and what a step of theirs is worth [heads, 1, 1], and values
+    [heads, n, size] and the same [heads, 1, size] come out.
     """
     layers = Layers(weights)
     add, flat = layers.add, layers.integers(-1, model.audio_state)
@@ -37,11 +38,15 @@ def encoder(model: ggml.Hyperparameters, weights: Weights) -> bytes:
     readers = [f"{name}.{part}.weight" for name in blocks for part in ("key", "value")]
     rows = layers.normalised(x, "encoder.ln_post", readers)
     heads, size = model.text_heads, model.text_state // model.text_heads
-    apart = layers.integers(-1, 1, heads, size)
+    apart = layers.integers(-1, heads, size)
     results: dict[str, Shape] = {}
+    whole = []
     for name in blocks:
         key, value = (add("Reshape", layers.linear(rows, f"{name}.{part}"), apart) for part in ("key", "value"))
-        results[add("Transpose", key, perm=[2, 1, 3, 0])] = [heads, 1, size, "n"]
-        results[add("Transpose", value, perm=[2, 1, 0, 3])] = [heads, 1, "n", size]
+        key, key_step = (add("Transpose", part, perm=[1, 2, 0]) for part in layers.whole(key, axes=[0, 2]))
+        value, value_steps = (add("Transpose", part, perm=[1, 0, 2]) for part in layers.whole(value, axes=[0]))
+        results |= {key: [heads, size, "n"], key_step: [heads, 1, 1]}
+        results |= {value: [heads, "n", size], value_steps: [heads, 1, size]}
+        whole += [key, value]
     given: dict[str, Shape] = {"mels": [1, model.mels, "frames"], "places": ["n", model.audio_state]}
-    return layers.graph.model(given, results)
+    return layers.graph.model(given, results, whole)

@@ -18,6 +18,11 @@ the 127 that 8 bits have, that are up to 3 sums of 10,000 on speech, and errors 
 6 of a million, which change nothing. None would need 64.
 """
 
+SURE_STEPS = 64
+"""The same of what is attended to: where two shares are large, so are two values next to each other, and 2 * 255 * 64
+are no more than 16 bits.
+"""
+
 TINY = np.float32(1e-30)
 """In place of nothing, to divide by: a hundredth of it is still a number like others."""
 
@@ -74,9 +79,12 @@ class Layers:
 
     def rows(self, x: str, columns: Floats | None = None, zero: int = MIDDLE) -> Rows:
         """Each with steps of its own: few rows would take up a range for all."""
-        least, most = (self.add(end, x, axes=[-1], keepdims=1) for end in ("ReduceMin", "ReduceMax"))
-        sizes = (self.constant(np.array(1 / size, np.float32)) for size in (-zero, WHOLE - zero))
-        needed = (self.add("Mul", end, size) for end, size in zip((least, most), sizes, strict=True))
+        ends = {"ReduceMin": -zero, "ReduceMax": WHOLE - zero}
+        needed = (
+            self.add("Mul", self.add(end, x, axes=[-1], keepdims=1), self.constant(np.array(1 / size, np.float32)))
+            for end, size in ends.items()
+            if size
+        )
         step, middle = self.add("Max", *needed, self._tiny), self.constant(np.array(zero, np.uint8))
         steps = self.add("Reshape", step, self.integers(-1))
         zeros = self.add("Expand", middle, self.add("Shape", steps))
@@ -96,8 +104,27 @@ class Layers:
         wide = parts if rows.columns is None else (part * rows.columns for part in parts)
         matrices, steps = map(list, zip(*map(_whole, wide), strict=True))
         matrix, sizes = np.concatenate(matrices, axis=1), np.concatenate(steps)
-        whole = rows.x, self.constant(matrix), self._one, self.constant(sizes), rows.zero
-        return self.add("Mul", self.add("com.microsoft.MatMulIntegerToFloat", *whole), rows.step)
+        return self.add("Mul", self._product(rows.x, self.constant(matrix), self.constant(sizes), rows.zero), rows.step)
+
+    def _product(self, x: str, matrix: str, steps: str, zero: str) -> str:
+        return self.add("com.microsoft.MatMulIntegerToFloat", x, matrix, self._one, steps, zero)
+
+    def whole(self, x: str, axes: list[int]) -> tuple[str, str]:
+        """Signed whole numbers for x, and what a step is worth: the same along the axes."""
+        most = self.add("ReduceMax", self.add("Abs", x), axes=axes, keepdims=1)
+        step = self.add("Max", self.add("Mul", most, self.constant(np.array(1 / SURE_STEPS, np.float32))), self._tiny)
+        zero = self.constant(np.array(0, np.int8))
+        return self.add("QuantizeLinear", self.add("Div", x, step), self._one, zero), step
+
+    def attended(self, x: str, whole: str, step: str, zero: int) -> str:
+        """The product of x [..., n, columns] with signed whole numbers [..., columns, m]; `zero` is 0 where no x is
+        below.
+        """
+        shape, end = self.add("Shape", x), self.integers(-1)
+        rows = self.rows(self.add("Flatten", x, axis=-1), zero=zero)
+        product = self._product(self.add("Reshape", rows.x, shape), whole, self._one, rows.zero)
+        each = self.add("Concat", self.add("Slice", shape, self.integers(0), end), self.integers(1), axis=0)
+        return self.add("Mul", product, self.add("Mul", self.add("Reshape", rows.step, each), step))
 
     def forward(self, x: str, name: str) -> str:
         """The sum of x and what the two outer layers of a block make of it."""

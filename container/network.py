@@ -1,11 +1,10 @@
 """The networks of a small Whisper model in memory, and what they are given and give as arrays."""
 
 import ctypes
-import itertools
-import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -37,11 +36,11 @@ def follows(model: ggml.Hyperparameters) -> bool:
 
 @dataclass(frozen=True)
 class Sounds:
-    """What the decoder attends to: which positions are there [sounds, 1, 1, 1, positions], 0 or minus infinity, and for
-    each of its blocks keys [sounds, heads, 1, size, positions] and values.
+    """What the decoder attends to: which positions are there [sounds, 1, 1, positions], 0 or minus infinity, and what
+    `encoder` gives for each of the sounds, padded to the same number of positions.
     """
 
-    parts: list[Floats]
+    parts: list[NDArray[Any]]
 
     def only(self, places: list[int]) -> "Sounds":
         """Those at these places, as many as there are, moved within the same memory: this is of no use afterwards."""
@@ -98,22 +97,21 @@ class Network:
 
     def listen(self, sounds: list[Floats], positions: list[int]) -> Sounds:
         """Sounds of any length, each heard for so many positions of 20 ms: silence after its end is heard as well."""
-        heads, size = self._heads
-        shapes = [(len(sounds), heads, 1, *last) for last in ((size, max(positions)), (max(positions), size))]
-        memory = np.zeros((self.model.text_layers, 2, math.prod(shapes[0])), np.float32)
-        keys, values = ([block[part].reshape(shape) for block in memory] for part, shape in enumerate(shapes))
-        there = np.full((len(sounds), 1, 1, 1, max(positions)), -np.inf, np.float32)
+        count, (heads, size), longest = len(sounds), self._heads, max(positions)
+        memory = np.zeros((self.model.text_layers, 2, count, heads * size * longest), np.int8)
+        parts: list[NDArray[Any]] = []
+        for keys, values in memory:
+            parts += [keys.reshape(count, heads, size, longest), np.empty((count, heads, 1, 1), np.float32)]
+            parts += [values.reshape(count, heads, longest, size), np.empty((count, heads, 1, size), np.float32)]
+        there = np.full((count, 1, 1, longest), -np.inf, np.float32)
         for place, (sound, own) in enumerate(zip(sounds, positions, strict=True)):
             spectrum = mel.spectrum(sound, self._filters, 2 * own)
             given = {"mels": spectrum[np.newaxis], "places": self._places["encoder"][:own]}
-            heard = self._encoder.run(None, given)
             there[place, ..., :own] = 0
-            for block in range(self.model.text_layers):
-                keys[block][place, ..., :own] = heard[2 * block]
-                values[block][place, ..., :own, :] = heard[2 * block + 1]
-            del heard
+            for part, heard in zip(parts, self._encoder.run(None, given), strict=True):
+                part[place][tuple(map(slice, heard.shape))] = heard
             _give_back()
-        return Sounds([there, *itertools.chain.from_iterable(zip(keys, values, strict=True))])
+        return Sounds([there, *parts])
 
     def nothing_read(self, sounds: int) -> Past:
         """The past before the first token, of one attempt at each sound."""
@@ -127,11 +125,12 @@ class Network:
         mask = np.triu(np.full((count, after), -np.inf, np.float32), past.length + 1)
         there, *heard = sounds.parts
         arrays = [x, mask, there]
-        for block in range(0, len(heard), 2):
-            arrays += [*past.parts[block : block + 2], *heard[block : block + 2]]
+        for block in range(self.model.text_layers):
+            arrays += [*past.parts[2 * block : 2 * block + 2], *heard[4 * block : 4 * block + 4]]
         scores, attention, *parts = self._decoder.run(None, dict(zip(self._names, arrays, strict=True)))
         scores = scores.reshape(*tokens.shape[:2], -1)
-        return Read(scores, attention[:, :, :, -1].swapaxes(1, 2), Past(parts, after))
+        attention = attention.reshape(*attention.shape[:2], *tokens.shape[1:], -1)[:, :, :, -1].swapaxes(1, 2)
+        return Read(scores, attention, Past(parts, after))
 
 
 def _give_back() -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,12 +73,13 @@ class Graph:
         self._nodes.append(node)
         return names
 
-    def model(self, given: Mapping[str, Shape], results: Mapping[str, Shape]) -> bytes:
-        """The file: names and shapes of what goes in and comes out."""
+    def model(self, given: Mapping[str, Shape], results: Mapping[str, Shape], whole: Collection[str] = ()) -> bytes:
+        """The file: names and shapes of what goes in and comes out, 32-bit floats, or signed bytes what is `whole`."""
         graph = [_bytes(1, node) for node in self._nodes] + [_text(2, "graph")]
         graph += itertools.chain.from_iterable(self._constants)
-        graph += [_bytes(11, _value(*item)) for item in given.items()]
-        graph += [_bytes(12, _value(*item)) for item in results.items()]
+        for field, values in ((11, given), (12, results)):
+            kinds = (INT8 if name in whole else FLOAT for name in values)
+            graph += [_bytes(field, _value(*item, kind)) for item, kind in zip(values.items(), kinds, strict=True)]
         operators = [_bytes(8, _text(1, domain) + _integer(2, version)) for domain, version in self._versions.items()]
         return b"".join([_integer(1, IR_VERSION), *operators, *_message(7, graph)])
 
@@ -91,9 +92,9 @@ def _attribute(name: str, value: float | list[int]) -> bytes:
     return _text(1, name) + b"".join(_integer(8, one) for one in value) + _integer(20, ATTRIBUTE_INTS)
 
 
-def _value(name: str, shape: Shape) -> bytes:
+def _value(name: str, shape: Shape, kind: int) -> bytes:
     sizes = b"".join(_bytes(1, _text(2, size) if isinstance(size, str) else _integer(1, size)) for size in shape)
-    return _text(1, name) + _bytes(2, _bytes(1, _integer(1, FLOAT) + _bytes(2, sizes)))
+    return _text(1, name) + _bytes(2, _bytes(1, _integer(1, kind) + _bytes(2, sizes)))
 
 
 def _integer(field: int, value: int) -> bytes:
