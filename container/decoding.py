@@ -37,9 +37,10 @@ these.
 SAME = 3
 """Last tokens by which two texts are the same from there on, also if the less likely one is up to so many behind."""
 
-SHORTER = 2.0
-"""What a text costs besides its words, in the same logarithm: by the mean alone nothing is lost by a sentence that is
-left out. With 4 the same texts are the best ones.
+MORE = 1.5
+"""How many times the others' mean the logarithm of another letter's probability may be for a text to be better with it.
+
+With 1, which ranks by the mean, the sentence is left out that is a bit less likely than the rest.
 """
 
 Step = tuple[int, int]
@@ -121,13 +122,13 @@ class Decoding:
         return [found[sound] for sound in range(len(most))]
 
     def _rank(self, said: Said) -> tuple[bool, bool, float]:
-        """What is not doubtful first, then by the mean logarithm of a letter's or digit's probability.
+        """What is not doubtful first, then by the logarithms of letters' and digits' probabilities.
 
         By the mean of tokens "1-2-3-4" is likelier than "1234", since hyphens are certain after the first. By the sum
         it is likelier that a sentence was left out.
         """
         letters = sum(map(str.isalnum, self._words.text(said.tokens)))
-        return not said.loops, not said.doubtful, (sum(said.logarithms) - SHORTER) / max(1, letters)
+        return not said.loops, not said.doubtful, sum(said.logarithms) / max(1, letters) ** MORE
 
     def _texts(self, sounds: Sounds, most: Sequence[int], asked: list[int], temperature: float) -> list[list[Said]]:
         """Whole texts of each sound: likely ones, or if the temperature is above zero some by chance."""

@@ -142,6 +142,17 @@ def test_what_is_said_counts_and_not_in_how_many_tokens() -> None:
     assert more.tokens == [12, 41, 42, 43, 44, WORDS.end]
 
 
+@pytest.mark.parametrize(("text", "whole"), [(b" there was a shoemaker", True), (b" maybe", False)])
+def test_what_is_left_out_is_not_likelier_for_that_alone(text: bytes, whole: bool) -> None:
+    """Nor what is added, unless it is nearly as likely as the rest."""
+    texts = [*TEXTS]
+    texts[11], texts[12] = b" once upon a time", text
+    words = Vocabulary(texts, 51_864, multilingual=False)
+    likely = {11: 1.5, 13: 0.0}, {12: 0.0, WORDS.end: 0.85}, {WORDS.end: 10.0}
+    (said,), _ = say(lambda read: likely[len(read)] if read[:1] != [13] else likely[2], words=words)
+    assert said.tokens == [11, 12, WORDS.end] if whole else [11, WORDS.end]
+
+
 @pytest.mark.parametrize(
     ("texts", "scores", "best"),
     [

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from container import ggml, mel, tensors, weights
 from container.catalogue import ModelError
-from container.layers import LOW, MIDDLE, Layers
+from container.layers import LOW, MIDDLE, SURE_STEPS, Layers
 from container.network import FOLLOWING, Network
 from container.recogniser import Recogniser
 
@@ -139,8 +139,11 @@ def test_keys_and_values_are_those_of_whisper(file: tuple[Path, Plain], made: Ne
         encoded = file[1].encoded(mel.spectrum(sound, FILTERS, 2 * POSITIONS))
         for layer in range(LAYERS):
             key, value = (array.reshape(POSITIONS, HEADS, SIZE) for array in file[1].cross(encoded, layer))
-            assert near(heard.parts[2 * layer + 1][number, :, 0], key.transpose(1, 2, 0))
-            assert near(heard.parts[2 * layer + 2][number, :, 0], value.transpose(1, 0, 2))
+            keys, key_step, values, value_steps = (part[number] for part in heard.parts[4 * layer + 1 : 4 * layer + 5])
+            assert near(keys * key_step, key.transpose(1, 2, 0))
+            assert near(values * value_steps, value.transpose(1, 0, 2))
+            for whole in (np.abs(keys).max((1, 2)), np.abs(values).max(1)):
+                assert (whole == SURE_STEPS).all(), "all that there is room for, and no more"
 
 
 def test_sounds_of_different_lengths_are_read_as_if_alone(made: Network, sounds: list[Floats]) -> None:
@@ -195,6 +198,26 @@ def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> N
 def test_silence_makes_no_odd_numbers(made: Network) -> None:
     heard = made.listen([np.zeros(16_000, np.float32)], [POSITIONS])
     assert all(np.isfinite(part).all() for part in heard.parts)
+
+
+@pytest.mark.parametrize("zero", [0, MIDDLE])
+def test_what_is_attended_to_are_whole_numbers(file: tuple[Path, Plain], zero: int) -> None:
+    """With a step for each column here. One column is nothing, and so are one sound's first queries."""
+    rng = np.random.default_rng(5)
+    asked = rng.uniform(0 if zero == 0 else -1, 1, (2, HEADS, 3, SIZE)).astype(np.float32)
+    asked[1, :, 0] = 0
+    matrix = rng.normal(size=(2, HEADS, SIZE, 40)).astype(np.float32) * np.logspace(-3, 3, 40, dtype=np.float32)
+    matrix[..., 7] = 0
+    layers = Layers(tensors.Weights(file[0]))
+    product = layers.attended("x", *layers.whole("matrix", axes=[2]), zero)
+    shapes = {"x": ["sounds", HEADS, "n", SIZE], "matrix": ["sounds", HEADS, SIZE, "m"]}
+    network = layers.graph.model(shapes, {product: ["sounds", HEADS, "n", "m"]})
+    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": asked, "matrix": matrix})
+    assert not found[1, :, 0].any()
+    assert not found[..., 7].any()
+    for column in (0, 20, 39):
+        assert near(found[..., column], (asked @ matrix)[..., column])
 
 
 @pytest.mark.parametrize("zero", [MIDDLE, LOW])
