@@ -37,10 +37,12 @@ these.
 SAME = 3
 """Last tokens by which two texts are the same from there on, also if the less likely one is up to so many behind."""
 
-MORE = 1.5
-"""How many times the others' mean the logarithm of another letter's probability may be for a text to be better with it.
+MORE, FEW = 1.5, 10
+"""How many times the others' mean the logarithm of another letter's probability may be for a long text to be better
+with it, and how many letters weigh against that in a short one.
 
-With 1, which ranks by the mean, the sentence is left out that is a bit less likely than the rest.
+With 1 and 0, which rank by the mean, the sentence is left out that is a bit less likely than the rest. A short answer
+must not become a long one that is several times less likely. GNMT's length penalty has the same form.
 """
 
 Step = tuple[int, int]
@@ -128,7 +130,7 @@ class Decoding:
         it is likelier that a sentence was left out.
         """
         letters = sum(map(str.isalnum, self._words.text(said.tokens)))
-        return not said.loops, not said.doubtful, sum(said.logarithms) / max(1, letters) ** MORE
+        return not said.loops, not said.doubtful, sum(said.logarithms) / (letters + FEW) ** MORE
 
     def _texts(self, sounds: Sounds, most: Sequence[int], asked: list[int], temperature: float) -> list[list[Said]]:
         """Whole texts of each sound: likely ones, or if the temperature is above zero some by chance."""

@@ -18,7 +18,7 @@ the 127 that 8 bits have, that are up to 3 sums of 10,000 on speech, and errors 
 6 of a million, which change nothing. None would need 64.
 """
 
-SURE_STEPS = 64
+ATTENDED_STEPS = 64
 """The same of what is attended to: where two shares are large, so are two values next to each other, and 2 * 255 * 64
 are no more than 16 bits.
 """
@@ -112,13 +112,15 @@ class Layers:
     def whole(self, x: str, axes: list[int]) -> tuple[str, str]:
         """Signed whole numbers for x, and what a step is worth: the same along the axes."""
         most = self.add("ReduceMax", self.add("Abs", x), axes=axes, keepdims=1)
-        step = self.add("Max", self.add("Mul", most, self.constant(np.array(1 / SURE_STEPS, np.float32))), self._tiny)
+        step = self.add(
+            "Max", self.add("Mul", most, self.constant(np.array(1 / ATTENDED_STEPS, np.float32))), self._tiny
+        )
         zero = self.constant(np.array(0, np.int8))
         return self.add("QuantizeLinear", self.add("Div", x, step), self._one, zero), step
 
     def attended(self, x: str, whole: str, step: str, zero: int) -> str:
-        """The product of x [..., n, columns] with signed whole numbers [..., columns, m]; `zero` is 0 where no x is
-        below.
+        """The product of x [..., n, columns] with signed whole numbers [..., columns, m], of which a step is worth
+        `step` [..., 1, 1 or m]; `zero` is 0 where no x is below.
         """
         shape, end = self.add("Shape", x), self.integers(-1)
         rows = self.rows(self.add("Flatten", x, axis=-1), zero=zero)

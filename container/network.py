@@ -135,7 +135,7 @@ class Network:
 
 def _give_back() -> None:
     """What was freed, which C's library would keep (glibc's alone can be told): between two sounds lie some 100 MB, in
-    pieces of which the next finds few that fit. Sounds are one piece, which is given back by itself.
+    pieces of which the next finds few that fit.
     """
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(ctypes.c_size_t(0))

@@ -34,7 +34,7 @@ class Whisper:
     """An engine."""
 
     at_once = 4
-    """The decoder's weights are read once for all; more would need much memory for keys and values of the sounds."""
+    """The decoder's weights are read once for all. More sounds take as long for each, and more memory."""
 
     def __init__(self, model_path: Path, threads: int) -> None:
         """Raises MalformedFile."""

@@ -142,15 +142,26 @@ def test_what_is_said_counts_and_not_in_how_many_tokens() -> None:
     assert more.tokens == [12, 41, 42, 43, 44, WORDS.end]
 
 
-@pytest.mark.parametrize(("text", "whole"), [(b" there was a shoemaker", True), (b" maybe", False)])
-def test_what_is_left_out_is_not_likelier_for_that_alone(text: bytes, whole: bool) -> None:
-    """Nor what is added, unless it is nearly as likely as the rest."""
+TALE = b" once upon a time there was a poor shoemaker who had no more leather than for a single pair of shoes"
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "end", "whole"),
+    [
+        (TALE, b" in the evening he cut it and then he went to bed and fell asleep", 0.5, True),
+        (TALE, b" maybe", 0.5, False),
+        (b" yes", b" of course I do", 2.0, False),
+    ],
+    ids=["nearly as likely", "less likely for each letter", "a short answer"],
+)
+def test_what_is_left_out_is_not_likelier_for_that_alone(first: bytes, rest: bytes, end: float, whole: bool) -> None:
+    """Nor what is added. The end is likelier than the rest, by this logarithm."""
     texts = [*TEXTS]
-    texts[11], texts[12] = b" once upon a time", text
+    texts[11], texts[12] = first, rest
     words = Vocabulary(texts, 51_864, multilingual=False)
-    likely = {11: 1.5, 13: 0.0}, {12: 0.0, WORDS.end: 0.85}, {WORDS.end: 10.0}
+    likely = {11: 1.5, 13: 0.0}, {12: 0.0, WORDS.end: end}, {WORDS.end: 10.0}
     (said,), _ = say(lambda read: likely[len(read)] if read[:1] != [13] else likely[2], words=words)
-    assert said.tokens == [11, 12, WORDS.end] if whole else [11, WORDS.end]
+    assert said.tokens == ([11, 12, WORDS.end] if whole else [11, WORDS.end])
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from container import ggml, mel, tensors, weights
 from container.catalogue import ModelError
-from container.layers import LOW, MIDDLE, SURE_STEPS, Layers
+from container.layers import ATTENDED_STEPS, LOW, MIDDLE, Layers
 from container.network import FOLLOWING, Network
+from container.onnx import Shape
 from container.recogniser import Recogniser
 
 Floats = NDArray[np.float32]
@@ -143,7 +144,7 @@ def test_keys_and_values_are_those_of_whisper(file: tuple[Path, Plain], made: Ne
             assert near(keys * key_step, key.transpose(1, 2, 0))
             assert near(values * value_steps, value.transpose(1, 0, 2))
             for whole in (np.abs(keys).max((1, 2)), np.abs(values).max(1)):
-                assert (whole == SURE_STEPS).all(), "all that there is room for, and no more"
+                assert (whole == ATTENDED_STEPS).all(), "all that there is room for, and no more"
 
 
 def test_sounds_of_different_lengths_are_read_as_if_alone(made: Network, sounds: list[Floats]) -> None:
@@ -189,9 +190,11 @@ def test_what_is_read_is_what_whisper_reads(file: tuple[Path, Plain], made: Netw
 
 def test_one_of_several_sounds_goes_on(made: Network, sounds: list[Floats]) -> None:
     heard = made.listen(sounds, [POSITIONS] * len(sounds))
+    second = [part[1].copy() for part in heard.parts]
     both = made.read(np.full((2, 1, 3), 7), made.nothing_read(2), heard)
     together = made.read(np.full((2, 1, 1), 8), both.past, heard)
-    alone = made.read(np.full((1, 1, 1), 8), both.past.of([1], [[0]]), heard.only([1]))
+    alone = made.read(np.full((1, 1, 1), 8), both.past.of([1], [[0]]), left := heard.only([1]))
+    assert all(np.array_equal(part[0], own) for part, own in zip(left.parts, second, strict=True))
     assert near(alone.scores[0], together.scores[1])
 
 
@@ -210,7 +213,7 @@ def test_what_is_attended_to_are_whole_numbers(file: tuple[Path, Plain], zero: i
     matrix[..., 7] = 0
     layers = Layers(tensors.Weights(file[0]))
     product = layers.attended("x", *layers.whole("matrix", axes=[2]), zero)
-    shapes = {"x": ["sounds", HEADS, "n", SIZE], "matrix": ["sounds", HEADS, SIZE, "m"]}
+    shapes: dict[str, Shape] = {"x": ["sounds", HEADS, "n", SIZE], "matrix": ["sounds", HEADS, SIZE, "m"]}
     network = layers.graph.model(shapes, {product: ["sounds", HEADS, "n", "m"]})
     session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"x": asked, "matrix": matrix})

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -442,8 +443,7 @@ def test_many_processes_may_create_the_records_at_once(tmp_path: Path) -> None:
 
 def test_who_opens_a_new_file_waits_for_another_who_writes_to_it(tmp_path: Path) -> None:
     path = tmp_path / "records.sqlite"
-    with ThreadPoolExecutor() as threads:
-        writer = sqlite3.connect(path, isolation_level=None)
+    with ThreadPoolExecutor() as threads, closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         opening = threads.submit(SQLiteRecords, path)
         with pytest.raises(TimeoutError):
