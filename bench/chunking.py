@@ -63,7 +63,7 @@ def at_pauses(spans: Sequence[Span], duration: float) -> list[float]:
 
 def _moved(chunk: Chunk, by: float) -> Chunk:
     speech = [Span(start=span.start + by, end=span.end + by) for span in chunk.speech]
-    return Chunk(start=chunk.start + by, end=chunk.end + by, speech=speech)
+    return chunk.model_copy(update={"start": chunk.start + by, "end": chunk.end + by, "speech": speech})
 
 
 def apart(models: Path, model: str, sound: Path, cores: int) -> Heard:
@@ -117,7 +117,7 @@ def hear(
             found += zip((item.index for item in together), heard, strict=True)
         return found
 
-    row = [BatchChunk(file=0, index=index, seconds=chunk.end - chunk.start) for index, chunk in enumerate(chunks)]
+    row = [BatchChunk(file=0, index=index, seconds=chunk.seconds) for index, chunk in enumerate(chunks)]
     found = dict(heard for share in lanes.share(model, row, recognise) for heard in share)
     return " ".join(segment.text for segment in stitch([found[index] for index in range(len(chunks))]))
 

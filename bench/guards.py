@@ -58,7 +58,7 @@ def decoded(heard: Track) -> Sound:
 
 def wrong(sound: Sound, guards: Collection[Guard], lanes: Lanes, model: str) -> int:
     """Words that are wrong, or that nobody said."""
-    text = hear(sound.samples, cut(sound.activity, Guard.SPEECH in guards), lanes, model, guards)
+    text = hear(sound.samples, cut(sound.activity, guards), lanes, model, guards)
     if not sound.track.speaks:
         return scoring.spoken(text, scoring.normaliser())
     found = scoring.errors(sound.track.text, text, scoring.normaliser())

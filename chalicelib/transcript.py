@@ -1,5 +1,7 @@
 """What the recogniser returns and what a transcript consists of. Times are seconds."""
 
+from itertools import pairwise
+
 from pydantic import BaseModel, Field
 
 
@@ -46,14 +48,41 @@ class Transcript(BaseModel):
     segments: list[Segment]
 
 
+NATURAL = 3.0
+"""How many times as long as what is heard of long ones a pause may be that is heard whole."""
+
+
+def heard_of(gap: float, pause: float | None) -> float:
+    """Seconds that are heard of a pause of `gap` seconds: `pause` if it is longer than is natural, or else all."""
+    return gap if pause is None or gap <= NATURAL * pause else pause
+
+
 class Chunk(Span):
     """What the recogniser hears at once: cut at silences; `speech` are the spans inside it that hold speech.
 
-    All times are seconds on the file's timeline. `channel` is that of the stored samples, from 0.
+    All times are seconds on the file's timeline. `channel` is that of the stored samples, from 0. Of the pauses between
+    the spans as much is heard as `heard_of` says, half of it at either end.
     """
 
     speech: list[Span]
     channel: int = 0
+    pause: float | None = None
+
+    @property
+    def heard(self) -> list[Span]:
+        """The stretches that are heard, one after the other."""
+        starts, ends = [self.start], list[float]()
+        for before, after in pairwise(self.speech):
+            gap = after.start - before.end
+            if (heard := heard_of(gap, self.pause)) < gap:
+                ends.append(before.end + heard / 2)
+                starts.append(after.start - heard / 2)
+        return [Span(start=start, end=end) for start, end in zip(starts, [*ends, self.end], strict=True)]
+
+    @property
+    def seconds(self) -> float:
+        """How long is heard."""
+        return sum(span.end - span.start for span in self.heard)
 
 
 class Voice(Span):
@@ -78,7 +107,7 @@ class Audio(BaseModel):
 
     @property
     def speech_seconds(self) -> float:
-        return sum(chunk.end - chunk.start for chunk in self.chunks)
+        return sum(chunk.seconds for chunk in self.chunks)
 
 
 class BatchChunk(BaseModel):

@@ -34,9 +34,6 @@ Without punctuation attention rests on the last word before a pause until the ne
 but the time for speaking it is before the pause.
 """
 
-OUTSIDE = 1.0
-"""Seconds by which the time of a word must miss all speech to count as outside of it."""
-
 PAUSE = 1.0
 """Seconds without words that end a segment."""
 
@@ -74,15 +71,14 @@ class _Piece:
 
 
 def segments(tokens: list[Token], chunk: Chunk, guards: Collection[Guard] = ALL) -> list[Segment]:
-    """Segments with timed words, on the timeline of the chunk that the tokens were heard in.
+    """Segments with timed words, on the timeline that the chunk is on; its tokens' times are those at which they were
+    heard, without the middle of long pauses.
 
     Each is a sentence, or less where there are pauses.
     """
     pieces = _pieces(tokens, chunk.start)
     if Guard.SOUNDS in guards:
         pieces = _said(pieces)
-    if Guard.OUTSIDE in guards:
-        pieces = _inside(pieces, chunk.speech)
     return [Segment.of(group) for group in _groups(_timed(pieces, chunk))]
 
 
@@ -135,19 +131,6 @@ def _pieces(tokens: list[Token], start: float) -> list[_Piece]:
     return [piece for piece in pieces if piece.spoken]
 
 
-def _inside(pieces: list[_Piece], speech: list[Span]) -> list[_Piece]:
-    """The words during which, or near which, somebody speaks.
-
-    A word's time is from the end of the one before it to its own: attention tells no more.
-    """
-    kept, before = [], float("-inf")
-    for piece in pieces:
-        start, before = min(before, piece.end), piece.end
-        if any(span.start - OUTSIDE < piece.end and start < span.end + OUTSIDE for span in speech):
-            kept.append(piece)
-    return kept
-
-
 def _characters(tokens: list[Token]) -> Iterator[tuple[str, float, float]]:
     """Tokens as text: those that split a character between them are joined."""
     pending, probability = b"", 1.0
@@ -174,19 +157,27 @@ def _timed(pieces: list[_Piece], chunk: Chunk) -> list[Word]:
     """Words in order, without overlaps, each within one span of speech."""
     if not pieces or not chunk.speech:
         return []
-    lag = _lag(pieces, _places(pieces, chunk.speech), chunk.speech)
+    heard = _heard(chunk)
+    lag = _lag(pieces, _places(pieces, heard), heard)
     pieces = [replace(piece, end=piece.end + lag, last=piece.last + lag) for piece in pieces]
-    places = _places(pieces, chunk.speech)
+    places = _places(pieces, heard)
     words: list[Word] = []
     for index, (piece, place) in enumerate(zip(pieces, places, strict=True)):
         span = chunk.speech[place]
-        end = min(max(piece.end, span.start), span.end)
+        end = min(max(piece.end + span.start - heard[place].start, span.start), span.end)
         if place not in places[index + 1 :] and span.end - end < LONGEST_SYLLABLE:
             end = span.end
         start = max(span.start, end - LONGEST_WORD) if place not in places[:index] else words[-1].end
         start, end = round(start, 3), round(max(start, end), 3)
         words.append(Word(start=start, end=end, text=piece.text, probability=min(1.0, piece.probability)))
     return words
+
+
+def _heard(chunk: Chunk) -> list[Span]:
+    """Its speech at the times at which it is heard."""
+    gaps = [(after.start, after.start - before.end) for before, after in pairwise(chunk.heard)]
+    left_out = [sum(seconds for end, seconds in gaps if end <= span.start) for span in chunk.speech]
+    return [Span(start=span.start - o, end=span.end - o) for span, o in zip(chunk.speech, left_out, strict=True)]
 
 
 def _lag(pieces: list[_Piece], places: list[int], speech: list[Span]) -> float:

@@ -1,13 +1,15 @@
 """What is said in which channel of a sound: one channel, or several that are transcribed apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk
 from container.cutting import cut, telling
+from container.guards import ALL
 from container.vad import SpeechDetector
 
 SAME = 0.99
@@ -49,23 +51,23 @@ class Listener:
         for detector, samples in zip(self._detectors, block.T, strict=True):
             detector.feed(samples)
 
-    def finish(self, spoken_only: bool = True) -> Heard:
-        """What was said from the first sample to the last, or all that was to be heard."""
+    def finish(self, guards: Collection[Guard] = ALL) -> Heard:
+        """What was said from the first sample to the last; without the guard `speech`, all that was to be heard."""
         activities = [detector.finish() for detector in self._detectors]
         different: list[int] = []
         for channel in range(len(activities)):
             if not any(self._same(channel, earlier) for earlier in different):
                 different.append(channel)
 
-        def chunks(spoken_only: bool) -> list[Chunk]:
+        def chunks(guards: Collection[Guard]) -> list[Chunk]:
             return [
                 chunk.model_copy(update={"channel": channel})
                 for channel in different
-                for chunk in cut(activities[channel], spoken_only)
+                for chunk in cut(activities[channel], guards)
             ]
 
-        spoken = chunks(spoken_only=True)
-        heard = spoken if spoken_only else chunks(spoken_only=False)
+        spoken = chunks([*guards, Guard.SPEECH])
+        heard = spoken if Guard.SPEECH in guards else chunks(guards)
         return Heard(activities[0].duration, heard, telling(spoken or heard), len(activities), len(different) > 1)
 
     def _same(self, one: int, other: int) -> bool:

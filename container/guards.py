@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from itertools import groupby
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Segment, Word
@@ -15,6 +16,9 @@ FASTEST_SPEECH = 40
 
 LONGEST_ECHO = 30
 """Words in a phrase that a stuck decoder repeats."""
+
+SHORTEST_START = 3
+"""Words of a phrase up to which all of it must be repeated, and not all but its last."""
 
 CONVINCED = 0.6
 """Mean probability of the words from which a phrase of THANKS was said: invented ones come with less."""
@@ -97,23 +101,35 @@ def is_phantom(segment: Segment) -> bool:
 
 
 def without_echoes(found: list[Segment]) -> list[Segment]:
-    """The segments without phrases that repeat what was just said faster than anybody can speak.
+    """The segments without repetitions that nobody can speak so fast.
 
-    That is how the loops of a stuck decoder show: there is no sound left to align the repetition with. Who says "nine,
-    nine, nine" takes time for it, and is left alone.
+    That is how the loops of a stuck decoder show, and where it lost its place in what is said several times: there is
+    no sound to align such words with. Who says "nine, nine, nine" takes time for it, and is left alone.
     """
-    kept: list[Word] = []
-    letters: list[str] = []
-    for word in (word for segment in found for word in segment.words):
-        kept.append(word)
-        letters.append(_letters(word.text))
-        for size in range(1, min(LONGEST_ECHO, len(kept) // 2) + 1):
-            if letters[-2 * size : -size] == letters[-size:] and _hurried(kept[-size:]):
-                del kept[-size:], letters[-size:]
-                break
-    alive = {id(word) for word in kept}
+    words = [word for segment in found for word in segment.words]
+    while echo := _echo(words):
+        del words[echo]
+    alive = {id(word) for word in words}
     rests = [[word for word in segment.words if id(word) in alive] for segment in found]
     return [Segment.of(rest) for rest in rests if rest]
+
+
+def _echo(words: list[Word]) -> slice | None:
+    """Words too many, in a stretch that repeats itself every so many words: wherever as many are taken out of it, the
+    same text is left, so those are that take the least time.
+    """
+    letters = [_letters(word.text) for word in words]
+    for size in range(1, min(LONGEST_ECHO, len(words) - 1) + 1):
+        needed = size if size <= SHORTEST_START else size - 1
+        again = [one == other for one, other in zip(letters, letters[size:], strict=False)]
+        for same, run in groupby(range(len(again)), again.__getitem__):
+            places = list(run)
+            if same and len(places) >= needed:
+                starts = range(places[0], places[-1] + 2)
+                start = min(starts, key=lambda at: words[at + size - 1].end - words[at].start)
+                if _hurried(words[start : start + size]):
+                    return slice(start, start + size)
+    return None
 
 
 def _hurried(words: list[Word]) -> bool:

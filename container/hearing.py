@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chalicelib import keys, languages
-from chalicelib.jobs import Channels, Guard, Job, MediaFile
+from chalicelib.jobs import Channels, Job, MediaFile
 from chalicelib.ports import ObjectMissing, Objects
 from chalicelib.transcript import Audio, Chunk
 from container import media
@@ -107,7 +107,7 @@ class Hearing:
         # The next block is decoded while one is listened to.
         with ThreadPoolExecutor(1) as beside:
             self.objects.put_stream(keys.samples(job.id, file.n), blocks(beside))
-        return findings, listener.finish(Guard.SPEECH in job.options.guards)
+        return findings, listener.finish(job.options.guards)
 
     def _language(self, job: Job, file: MediaFile, heard: Heard) -> tuple[str, float | None]:
         """The language asked for, or else the one in which somebody speaks first for long enough to tell."""
@@ -116,7 +116,8 @@ class Hearing:
         recogniser = self.recogniser(model(job))
         if not recogniser.multilingual or heard.telling is None:
             return "en", None
-        return recogniser.detect_language(samples(self.objects, job.id, file.n, heard.count, heard.telling))
+        sound = samples(self.objects, job.id, file.n, heard.count, heard.telling)
+        return recogniser.detect_language(sound, heard.telling)
 
 
 def stored(objects: Objects, job_id: str, n: int) -> Audio:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span, Word
 from container import ggml, mel
@@ -67,7 +69,7 @@ class Recogniser:
     def transcribe(
         self, pieces: Sequence[Piece], request: Request = PLAIN, guards: Collection[Guard] = ALL
     ) -> list[list[Segment]]:
-        """The words of each chunk, from its audio, at most 30 s.
+        """The words of each chunk, from its audio, of which at most 30 s are heard.
 
         Times are on the timeline that the chunks are on. Words lie within a chunk's spans of speech. `translate` has no
         effect on models that know English only. `at_once` chunks of about the same length are best given together.
@@ -80,11 +82,11 @@ class Recogniser:
                 each.take(tokens, guards)
         return [guarded(each.found, guards) for each in passes]
 
-    def detect_language(self, audio: Samples) -> tuple[str, float]:
-        """The code and probability of the language spoken in up to 30 s of speech."""
+    def detect_language(self, audio: Samples, chunk: Chunk) -> tuple[str, float]:
+        """The code and probability of the language spoken in a chunk, from its audio."""
         if not self.multilingual:
             return "en", 1.0
-        return self._engine.detect_language(raised(audio, level(audio)))
+        return self._engine.detect_language(_heard(raised(audio, level(audio)), chunk.start, chunk))
 
 
 class _Passes:
@@ -104,9 +106,7 @@ class _Passes:
     @property
     def next(self) -> Samples:
         """What is to be heard next."""
-        part = (self._rests or self._gaps)[0]
-        first, last = (round((time - self._start) * RATE) for time in (part.start, part.end))
-        return self._audio[first:last]
+        return _heard(self._audio, self._start, (self._rests or self._gaps)[0])
 
     def take(self, tokens: list[Token], guards: Collection[Guard]) -> None:
         """Takes what was heard of it."""
@@ -125,6 +125,12 @@ class _Passes:
         return sorted(self._found, key=lambda segment: segment.start)
 
 
+def _heard(audio: Samples, start: float, part: Chunk) -> Samples:
+    """What is to be heard of a part, out of audio that starts at this second."""
+    ends = ((round((span.start - start) * RATE), round((span.end - start) * RATE)) for span in part.heard)
+    return np.concatenate([audio[first:last] for first, last in ends])
+
+
 def _unheard(part: Chunk, words: Sequence[Word]) -> Iterator[Chunk | None]:
     """What was said for UNHEARD before each of the words, and after the last, if anything was."""
     starts, ends = [*(word.start for word in words), part.end], [part.start, *(word.end for word in words)]
@@ -138,7 +144,8 @@ def _unheard(part: Chunk, words: Sequence[Word]) -> Iterator[Chunk | None]:
         if sum(span.end - span.start for span in speech) < UNHEARD + longer:
             yield None
         else:
-            yield Chunk(start=max(start, speech[0].start - LEAD), end=min(end, speech[-1].end + LEAD), speech=speech)
+            edges = {"start": max(start, speech[0].start - LEAD), "end": min(end, speech[-1].end + LEAD)}
+            yield part.model_copy(update={**edges, "speech": speech})
 
 
 class Shelf:

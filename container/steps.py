@@ -250,7 +250,7 @@ class Steps:
 
     def _chunks(self, job_id: str, n: int) -> list[BatchChunk]:
         return [
-            BatchChunk(file=n, index=index, seconds=round(chunk.end - chunk.start, 3))
+            BatchChunk(file=n, index=index, seconds=round(chunk.seconds, 3))
             for index, chunk in enumerate(stored(self.objects, job_id, n).chunks)
         ]
 

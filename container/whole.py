@@ -48,7 +48,7 @@ class Whole:
                 found |= {item.index: segments for item, segments in zip(together, heard, strict=True)}
             return [found[item.index] for item in share]
 
-        row = [BatchChunk(file=0, index=index, seconds=chunk.end - chunk.start) for index, chunk in enumerate(chunks)]
+        row = [BatchChunk(file=0, index=index, seconds=chunk.seconds) for index, chunk in enumerate(chunks)]
         shares = self.lanes.share(self.model, row, recognise)
         return Transcript(
             language=language,
@@ -64,7 +64,7 @@ class Whole:
         chunk = telling(chunks)
         if not recogniser.multilingual or chunk is None:
             return "en", None
-        return recogniser.detect_language(_sound(samples, chunk))
+        return recogniser.detect_language(_sound(samples, chunk), chunk)
 
 
 def _sound(samples: NDArray[np.int16], chunk: Chunk) -> NDArray[np.float32]:

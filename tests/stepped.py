@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chalicelib import keys
 from chalicelib.jobs import FileState, Format, Guard, Job, JobState, MediaFile, Options
-from chalicelib.transcript import Segment, Word
+from chalicelib.transcript import Chunk, Segment, Word
 from container.engine import Request
 from container.recogniser import Piece
 from container.steps import Steps
@@ -36,7 +36,7 @@ class Notes:
     detected: list[NDArray[np.float32]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
 
-    def detect_language(self, audio: NDArray[np.float32]) -> tuple[str, float]:
+    def detect_language(self, audio: NDArray[np.float32], _: Chunk) -> tuple[str, float]:
         self.detected.append(audio)
         return "fr", self.probability
 

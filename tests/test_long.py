@@ -45,7 +45,7 @@ class Bare:
             detector.feed(block)
         audio = np.concatenate(blocks).astype(np.float32) / np.float32(32768)
         chunks = cut(detector.finish())
-        row = [BatchChunk(file=0, index=index, seconds=chunk.end - chunk.start) for index, chunk in enumerate(chunks)]
+        row = [BatchChunk(file=0, index=index, seconds=chunk.seconds) for index, chunk in enumerate(chunks)]
         self._together = [
             [
                 (audio[round(chunk.start * media.RATE) : round(chunk.end * media.RATE)], chunk)

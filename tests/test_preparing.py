@@ -92,7 +92,7 @@ def test_an_uncertain_language_is_told(prepared: Prepare, jfk: Path, probability
     class Guesses:
         multilingual = True
 
-        def detect_language(self, _: object) -> tuple[str, float]:
+        def detect_language(self, *_: object) -> tuple[str, float]:
             return "fr", probability
 
     prepared.steps = dataclasses.replace(prepared.steps, recogniser=lambda _: Guesses())  # type: ignore[arg-type, return-value]

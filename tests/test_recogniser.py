@@ -86,18 +86,23 @@ class TestRecogniser:
         assert plain(heard(recogniser, faint)) == SENTENCE
 
     def test_looped_speech(self, recogniser: Recogniser, kennedy: Samples, models_dir: Path) -> None:
-        """Four rounds with silences between: every sentence once, its times those of the sound, shifted by rounds."""
+        """Four rounds with silences between, of which little is heard: every sentence once, its times those of the
+        sound, shifted by rounds.
+        """
         silence = np.zeros(5 * RATE, np.float32)
         audio = np.concatenate([part for _ in range(4) for part in (silence, kennedy)])
         detector = SpeechDetector(weights.path(weights.VAD, models_dir))
         detector.feed((audio * 32767).astype(np.int16))
-        rounds = []
-        for chunk in cut(detector.finish()):
+        chunks = cut(detector.finish())
+        assert len(chunks) == 2
+        segments = []
+        for chunk in chunks:
             samples = audio[round(chunk.start * RATE) : round(chunk.end * RATE)]
-            rounds.append(heard(recogniser, samples, chunk))
-        assert [plain(found) for found in rounds] == [SENTENCE] * 4
-        for index, found in enumerate(rounds):
-            words = {word.text.strip(): word for segment in found for word in segment.words}
+            segments += heard(recogniser, samples, chunk)
+        assert plain(segments) == " ".join([SENTENCE] * 4)
+        row = [word for segment in segments for word in segment.words]
+        for index in range(4):
+            words = {word.text.strip(): word for word in row[22 * index : 22 * index + 22]}
             start = 16 * index + 5
             assert words["And"].start == pytest.approx(start + 0.32, abs=0.1)
             assert words["Americans"].end == pytest.approx(start + 2.27, abs=0.2)
@@ -190,6 +195,48 @@ class TestRecogniser:
         assert [segment.text for segment in found] == expected
         assert lengths == [11.0, pytest.approx(2.9)][: len(expected) - 1]
         assert all(a.end <= b.start for a, b in pairwise(found))
+
+    def test_only_the_ends_of_long_pauses_are_heard(self) -> None:
+        """In the first pass, and in that of what was left out; the words' times are the sound's all the same."""
+        sounds: list[Samples] = []
+        passes = [[(" one.", 1.8), (" six.", 8.5)], [(" Two.", 2.1), (" Three.", 3.75)]]
+
+        class Counts:
+            def hear(self, given: Sequence[Samples], _: Request) -> list[list[Token]]:
+                sounds.extend(given)
+                return [[Token(text.encode(), 1.0, end) for text, end in passes[len(sounds) - 1]]]
+
+        recogniser = object.__new__(Recogniser)
+        recogniser._engine = Counts()  # type: ignore[assignment]
+        spans = [(10.5, 12.0), (42.0, 44.0), (60.0, 61.0), (80.0, 81.0)]
+        chunk = Chunk(start=10, end=82, speech=[Span(start=start, end=end) for start, end in spans], pause=0.5)
+        loudness = np.repeat(np.linspace(0.5, 0.6, 72 * 4, dtype=np.float32), RATE // 4)
+        (found,) = recogniser.transcribe([(loudness, chunk)], guards=())
+        heard = [(0, 2.25), (31.75, 34.25), (49.75, 51.25), (69.75, 72)], [(31.8, 34.25), (49.75, 51.2)]
+        assert len(sounds) == len(heard)
+        for sound, stretches in zip(sounds, heard, strict=True):
+            parts = [loudness[round(start * RATE) : round(end * RATE)] for start, end in stretches]
+            assert np.array_equal(sound, np.concatenate(parts))
+        assert [(segment.text, segment.start, segment.end) for segment in found] == [
+            ("one.", 10.5, 12.0),
+            ("Two.", 42.0, 44.0),
+            ("Three.", 60.0, 61.0),
+            ("six.", 80.0, 81.0),
+        ]
+
+    def test_the_language_is_told_by_what_is_heard(self) -> None:
+        heard: list[float] = []
+
+        class Linguist:
+            def detect_language(self, sound: Samples) -> tuple[str, float]:
+                heard.append(len(sound) / RATE)
+                return "fr", 0.8
+
+        recogniser = object.__new__(Recogniser)
+        recogniser._engine, recogniser.multilingual = Linguist(), True  # type: ignore[assignment]
+        chunk = Chunk(start=5, end=65, speech=[Span(start=5, end=6), Span(start=60, end=64)], pause=1)
+        assert recogniser.detect_language(np.zeros(60 * RATE, np.float32), chunk) == ("fr", 0.8)
+        assert heard == [7.0]
 
     def test_what_is_heard_again_is_not_searched_for_gaps(self) -> None:
         """However often the same word is heard at the end of what nobody understands."""
@@ -292,7 +339,7 @@ class TestRecogniser:
 
     def test_an_english_model(self, recogniser: Recogniser, kennedy: Samples) -> None:
         assert not recogniser.multilingual
-        assert recogniser.detect_language(kennedy) == ("en", 1.0)
+        assert recogniser.detect_language(kennedy, Chunk(start=0, end=11, speech=[])) == ("en", 1.0)
 
     def test_languages_are_those_of_whisper(self) -> None:
         known = [whisper.whisper_lang_str(index) for index in range(whisper.whisper_lang_max_id() + 1)]
@@ -337,7 +384,8 @@ def test_networks_of_our_own_hear_what_whisper_cpp_hears(
     assert sum(far) / len(far) <= 0.08
     assert max(far) <= 0.3
     if model == "base":
-        languages, probabilities = zip(*(each.detect_language(kennedy) for each in (ours_alone, theirs)), strict=True)
+        told = (each.detect_language(kennedy, chunk) for each in (ours_alone, theirs))
+        languages, probabilities = zip(*told, strict=True)
         assert languages == ("en", "en")
         assert probabilities[0] == pytest.approx(probabilities[1], abs=0.02)
 
@@ -405,6 +453,20 @@ class TestWords:
 
     def test_a_last_word_does_not_swallow_what_was_not_understood(self) -> None:
         assert timed(tokens((" one", 1.0)), (0.5, 8.0)) == [(" one", 0.5, 1.0)]
+
+    def test_times_are_those_of_the_file_though_pauses_were_heard_in_part(self) -> None:
+        """Of a pause of 30 s half a second is heard, of those of 0.8 and 0.3 s all."""
+        spans = [(100.3, 101.0), (131.0, 132.0), (132.8, 133.5), (133.8, 134.5)]
+        chunk = Chunk(start=100, end=135, speech=[Span(start=a, end=b) for a, b in spans], pause=0.5)
+        heard = tokens((" one", 0.9), (".", 1.2), (" two", 2.4), (".", 2.9), (" Three", 3.95), (" four", 4.95))
+        found = [(w.text, w.start, w.end) for segment in segments(heard, chunk) for w in segment.words]
+        assert found == [
+            (" one.", 100.3, 101.0),
+            (" two.", 131.0, 132.0),
+            (" Three", 132.8, 133.5),
+            (" four", 133.8, 134.5),
+        ]
+        assert [segment.text for segment in segments(heard, chunk)] == ["one.", "two.", "Three four"]
 
 
 class TestSegments:

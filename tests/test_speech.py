@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from chalicelib.transcript import Chunk
+from chalicelib.jobs import Guard
+from chalicelib.transcript import NATURAL, Chunk, Span
 from container import weights
-from container.cutting import LIMIT, LONGEST_PAUSE, PADDING, cut, speech_spans
+from container.cutting import LIMIT, LONGER_PAUSE, LONGEST, PADDING, PAUSE, cut, speech_spans
+from container.guards import ALL
 from container.vad import FRAME_SECONDS, Activity, SpeechDetector
 
 RATE = 16_000
@@ -83,11 +85,17 @@ class TestCut:
         assert (chunk.start, chunk.end) == pytest.approx((1.6 - PADDING, 4.8 + PADDING))
         assert [(span.start, span.end) for span in chunk.speech] == [pytest.approx((1.6, 4.8))]
 
-    def test_natural_pauses_stay_long_ones_go(self) -> None:
-        chunks = cut(activity((3.2, 1), (1.6, 0), (3.2, 1), (6.4, 0), (3.2, 1)))
-        assert [len(chunk.speech) for chunk in chunks] == [2, 1]
-        assert chunks[0].end == pytest.approx(8.0 + PADDING)
-        assert chunks[1].start == pytest.approx(14.4 - PADDING)
+    @pytest.mark.parametrize(("guards", "pause"), [(ALL, PAUSE), (ALL - {Guard.OUTSIDE}, LONGER_PAUSE)])
+    def test_natural_pauses_stay_of_long_ones_the_ends(self, guards: frozenset[Guard], pause: float) -> None:
+        (chunk,) = cut(activity((3.2, 1), (1.12, 0), (3.2, 1), (6.4, 0), (3.2, 1)), guards)
+        times = [time for span in chunk.heard for time in (span.start, span.end)]
+        assert times == pytest.approx([0, 7.52 + pause / 2, 13.92 - pause / 2, 17.12])
+
+    def test_scattered_words_are_not_read_with_all_the_silence_between_them(self) -> None:
+        chunks = cut(activity(*[(0.64, 1.0), (32.0, 0.0)] * 10))
+        assert [len(chunk.speech) for chunk in chunks] == [2, 4, 4]
+        assert max(chunk.end - chunk.start for chunk in chunks) < LONGEST
+        assert max(chunk.seconds for chunk in chunks) < 6
 
     def test_cuts_at_the_longer_pause(self) -> None:
         chunks = cut(activity((9.6, 1), (0.32, 0), (9.6, 1), (1.6, 0), (6.4, 1), (0.32, 0), (9.6, 1)))
@@ -119,13 +127,22 @@ class TestCut:
         check(chunks, heard)
 
 
+def parted(chunk: Chunk, before: Span, after: Span) -> bool:
+    """Whether the middle of the pause between two spans is not heard."""
+    return any(before.end < part.end < next.start < after.start for part, next in pairwise(chunk.heard))
+
+
 def check(chunks: list[Chunk], heard: Activity) -> None:
     for chunk in chunks:
         assert 0 <= chunk.start < chunk.end <= heard.duration
-        assert chunk.end - chunk.start <= LIMIT + 2 * PADDING + 1e-6
+        assert chunk.seconds <= LIMIT + 2 * PADDING + 1e-6
+        assert chunk.end - chunk.start <= LONGEST + 2 * PADDING + 1e-6
         assert chunk.start <= chunk.speech[0].start
         assert chunk.speech[-1].end <= chunk.end
-        assert all(b.start - a.end < LONGEST_PAUSE for a, b in pairwise(chunk.speech))
+        assert all(
+            b.start - a.end <= NATURAL * PAUSE + 1e-6 for a, b in pairwise(chunk.speech) if not parted(chunk, a, b)
+        )
+        assert all(any(part.start <= s.start < s.end <= part.end for part in chunk.heard) for s in chunk.speech)
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(chunks))
     parts = [span for chunk in chunks for span in chunk.speech]
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(parts))
