@@ -143,8 +143,8 @@ def _of_kind(name: str, kind: str, by: dict[str, list[Score]]) -> list[Bound]:
     rates = {program: rate(scored) for program, scored in by.items()}
     faster = [each for program, each in rates.items() if program.startswith("faster-whisper")]
     if CLI.name in rates:
-        limit = rates[CLI.name]
-        found.append(Bound(f"{name}: WER in % below whisper-cli's", rates[OURS.name], limit, rates[OURS.name] < limit))
+        mine, limit = rates[OURS.name], rates[CLI.name]
+        found.append(Bound(f"{name}: WER in % below whisper-cli's", mine, limit, mine < limit or not mine))
     if faster:
         found.append(_at_most(f"{name}: WER in % of faster-whisper's best mode", rates[OURS.name], min(faster)))
     for edge in ("start_error", "end_error"):

@@ -137,6 +137,11 @@ class TestBounds:
             ("tiny.en, clean: peak memory in MB, of faster-whisper's", True),
         ]
 
+    def test_nothing_is_below_no_error_at_all(self) -> None:
+        found = [scored("ours", "jfk"), scored("whisper-cli", "jfk")]
+        assert [bound.kept for bound in report.bounds(found)] == [True]
+        assert [bound.kept for bound in report.bounds([scored("ours", "jfk", deleted=1), found[1]])] == [False]
+
     @pytest.mark.parametrize("words", [0, 1])
     def test_no_word_where_nobody_speaks(self, words: int) -> None:
         (bound,) = report.bounds([scored("ours", "songs", words=0, invented=words)])
