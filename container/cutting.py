@@ -48,9 +48,9 @@ TELLING = 10.0
 """Seconds of sound that tell the language for certain: a greeting may be taken for any."""
 
 GROUP_COST, CUT_COST = 4.0, 6.0
-"""What a chunk costs, and what a cut without any pause costs besides, in the same arbitrary unit: few chunks, since each
-is heard with silence after it, and its first words without what was said before; but one that begins in the middle of a
-sentence may go without punctuation, as three of 37 did with 20 instead of 4 (test_long.py).
+"""What a chunk costs, and what a cut without any pause costs besides, in the same arbitrary unit: few chunks, since
+each is heard with silence after it, and its first words without what was said before; but one that begins in the middle
+of a sentence may go without punctuation, as some of 37 did with 20 instead of 4 (test_long.py).
 """
 
 
