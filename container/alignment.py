@@ -27,6 +27,11 @@ LONGEST_WORD = 2.0
 UNUSED = 0.3
 """What it costs to leave a span without words, in seconds that a word is moved instead."""
 
+RESTED = 2.0
+"""What it costs if attention would have rested on a word for a second in which somebody speaks, in the same unit: it
+rests in pauses. A pause may last two minutes, and a word must not be put before it for a cough there.
+"""
+
 SQUEEZED = 1.0
 """What it costs to put a word where no time is left for it, in the same unit.
 
@@ -205,7 +210,9 @@ def _places(pieces: list[_Piece], speech: list[Span]) -> list[int]:
         half = min(HALF_WORD, (piece.end - previous) / 2)
         latest = piece.end - half
         # Before punctuation attention may have rested on the word for all of a pause.
-        earliest = previous + half if piece.last > piece.end else latest
+        rests = piece.last > piece.end
+        earliest = previous + half if rests else latest
+        spoken = sum(max(0.0, min(span.end, latest) - span.start) for span in speech) if rests else 0.0
         before, choice = costs, []
         costs = []
         for place, span in enumerate(speech):
@@ -213,7 +220,9 @@ def _places(pieces: list[_Piece], speech: list[Span]) -> list[int]:
             skipped = max(0, place - best - 1) * UNUSED
             choice.append(best)
             distance = max(0.0, span.start - latest, earliest - span.end)
-            costs.append(before[best] + skipped + distance + SQUEEZED * _squeeze(previous, piece.end, span))
+            spoken -= span.end - span.start
+            rested = RESTED * max(0.0, spoken)
+            costs.append(before[best] + skipped + distance + rested + SQUEEZED * _squeeze(previous, piece.end, span))
         choices.append(choice)
         previous = piece.end
     place = costs.index(min(costs))

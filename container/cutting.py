@@ -38,7 +38,7 @@ PAUSE, LONGER_PAUSE = 0.4, 1.0
 """Seconds that are heard of a pause of more than NATURAL times as many, and where more of it is wanted.
 
 Wrong words of nine tracks (docs/benchmarks.md) with up to 3 s of a pause and with 0.4: tiny.en 322
-and 293, base 314 and 302.
+and 297, base 314 and 304, both with somewhat fewer chunks than now.
 """
 
 LONGEST_PAUSE = 3.0

@@ -116,16 +116,19 @@ def without_echoes(found: list[Segment]) -> list[Segment]:
 
 def _echo(words: list[Word]) -> slice | None:
     """Words too many, in a stretch that repeats itself every so many words: wherever as many are taken out of it, the
-    same text is left, so those are that take the least time.
+    same text is left, so those are that take the least time. A phrase that was only begun goes with its odd last word.
+
+    The first of a few words stays: whoever says "no, no" may hurry with the first.
     """
     letters = [_letters(word.text) for word in words]
     for size in range(1, min(LONGEST_ECHO, len(words) - 1) + 1):
-        needed = size if size <= SHORTEST_START else size - 1
+        few = size <= SHORTEST_START
+        needed = size if few else size - 1
         again = [one == other for one, other in zip(letters, letters[size:], strict=False)]
         for same, run in groupby(range(len(again)), again.__getitem__):
             places = list(run)
             if same and len(places) >= needed:
-                starts = range(places[0], places[-1] + 2)
+                starts = range(places[0] + (size if few else 0), places[-1] + 2)
                 start = min(starts, key=lambda at: words[at + size - 1].end - words[at].start)
                 if _hurried(words[start : start + size]):
                     return slice(start, start + size)

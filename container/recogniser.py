@@ -75,7 +75,7 @@ class Recogniser:
         effect on models that know English only. `at_once` chunks of about the same length are best given together.
         """
         request = replace(request, attempts=Guard.ATTEMPTS in guards)
-        passes = [_Passes(raised(audio, level(audio)), chunk) for audio, chunk in pieces]
+        passes = [_Passes(raised(audio, level(_heard(audio, chunk.start, chunk))), chunk) for audio, chunk in pieces]
         while left := [each for each in passes if each]:
             heard = self._engine.hear([each.next for each in left], request)
             for each, tokens in zip(left, heard, strict=True):
@@ -86,7 +86,8 @@ class Recogniser:
         """The code and probability of the language spoken in a chunk, from its audio."""
         if not self.multilingual:
             return "en", 1.0
-        return self._engine.detect_language(_heard(raised(audio, level(audio)), chunk.start, chunk))
+        heard = _heard(audio, chunk.start, chunk)
+        return self._engine.detect_language(raised(heard, level(heard)))
 
 
 class _Passes:

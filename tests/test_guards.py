@@ -70,6 +70,13 @@ class TestLoops:
         assert kept(self.nines(0, 0.4, 0.8, 1.2)) == ["nine nine nine"]
         assert kept(self.nines(0, 0.4, 0.42, 0.43, 0.44, 0.46)) == ["nine"]
 
+    def test_the_first_of_a_few_words_stays_however_hurried(self) -> None:
+        """As where the beginning of the first was not taken for speech."""
+        ends = [0.5, 0.58, 0.98, 1.4, 1.7, 3.4]
+        texts = [" No,", " no,", " that", " is", " wrong."]
+        words = [Word(start=a, end=b, text=t, probability=0.9) for t, (a, b) in zip(texts, pairwise(ends), strict=True)]
+        assert kept([Segment.of(words)]) == ["No, no, that is wrong."]
+
     def test_what_took_its_time_stays_though_the_repetition_begins_within_it(self) -> None:
         ends = [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.5, 2.0]
         texts = [" alpha", " bravo", " charlie", " delta"] * 2

@@ -224,19 +224,29 @@ class TestRecogniser:
             ("six.", 80.0, 81.0),
         ]
 
-    def test_the_language_is_told_by_what_is_heard(self) -> None:
-        heard: list[float] = []
+    def test_what_is_not_heard_keeps_nothing_faint(self) -> None:
+        """A door slams in a pause: what is said softly is raised all the same, also to tell the language."""
+        heard: list[Samples] = []
 
-        class Linguist:
+        class Listens:
+            def hear(self, given: Sequence[Samples], _: Request) -> list[list[Token]]:
+                heard.extend(given)
+                return [[] for _ in given]
+
             def detect_language(self, sound: Samples) -> tuple[str, float]:
-                heard.append(len(sound) / RATE)
+                heard.append(sound)
                 return "fr", 0.8
 
         recogniser = object.__new__(Recogniser)
-        recogniser._engine, recogniser.multilingual = Linguist(), True  # type: ignore[assignment]
+        recogniser._engine, recogniser.multilingual = Listens(), True  # type: ignore[assignment]
+        audio = np.full(60 * RATE, 0.001, np.float32)
+        audio[30 * RATE : 31 * RATE] = 0.5
         chunk = Chunk(start=5, end=65, speech=[Span(start=5, end=6), Span(start=60, end=64)], pause=1)
-        assert recogniser.detect_language(np.zeros(60 * RATE, np.float32), chunk) == ("fr", 0.8)
-        assert heard == [7.0]
+        assert recogniser.detect_language(audio, chunk) == ("fr", 0.8)
+        recogniser.transcribe([(audio, chunk)])
+        for sound in heard:
+            assert len(sound) == 7 * RATE
+            assert sound == pytest.approx(10 ** (-25 / 20), rel=0.01)
 
     def test_what_is_heard_again_is_not_searched_for_gaps(self) -> None:
         """However often the same word is heard at the end of what nobody understands."""
@@ -467,6 +477,28 @@ class TestWords:
             (" four", 133.8, 134.5),
         ]
         assert [segment.text for segment in segments(heard, chunk)] == ["one.", "two.", "Three four"]
+
+    @pytest.mark.parametrize(("cough", "answer"), [(0.2, 0.3), (0.3, 0.6)])
+    def test_a_sentence_of_one_word_is_not_put_on_a_cough_before_a_pause(self, cough: float, answer: float) -> None:
+        spans = [(0.3, 2.3), (42.3, 42.3 + cough), (82.5, 85.0)]
+        chunk = Chunk(start=0, end=85.3, speech=[Span(start=a, end=b) for a, b in spans], pause=0.4)
+        begins = 3.1 + cough
+        heard = tokens(
+            (" All", 1.0), (" done", 2.25), (".", 2.6), (" Yes", begins + answer), (".", begins + answer + 0.1)
+        )
+        heard += tokens((" Next", begins + answer + 0.8), (" one", begins + 2.4), (".", begins + 2.5))
+        found = {w.text: w.start for segment in segments(heard, chunk) for w in segment.words}
+        assert found[" done."] < 2.3
+        assert found[" Yes."] == 82.5
+
+    def test_a_word_of_its_own_between_long_pauses_is_put_there(self) -> None:
+        spans = [(0.3, 2.3), (42.3, 42.6), (82.5, 85.0)]
+        chunk = Chunk(start=0, end=85.3, speech=[Span(start=a, end=b) for a, b in spans], pause=0.4)
+        heard = tokens(
+            (" All", 1.0), (" done", 2.25), (".", 2.6), (" Yes", 3.3), (".", 3.4), (" Next", 4.0), (" one", 5.7)
+        )
+        found = {w.text: w.start for segment in segments(heard, chunk) for w in segment.words}
+        assert (found[" Yes."], found[" Next"]) == (42.3, 82.5)
 
 
 class TestSegments:
