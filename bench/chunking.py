@@ -11,7 +11,7 @@
 import resource
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from container import catalogue, media
 from container.cutting import cut, speech_spans
 from container.guards import ALL
 from container.lanes import Lanes
-from container.packing import alike
+from container.packing import rounds
 from container.stitching import stitch
 from container.vad import FRAME_SECONDS, Activity, SpeechDetector
 
@@ -108,14 +108,15 @@ def hear(
 ) -> str:
     """The text of chunks, recognised side by side."""
 
-    def recognise(share: Iterable[BatchChunk]) -> list[tuple[int, list[Segment]]]:
+    def recognise(share: Sequence[BatchChunk]) -> list[tuple[int, list[Segment]]]:
         recogniser = lanes.recogniser(model)
-        found: list[tuple[int, list[Segment]]] = []
-        for together in alike(share, recogniser.at_once):
+        found: dict[int, list[Segment]] = {}
+        for together in rounds(share, recogniser.at_once):
             pieces = [(_sound(samples, chunks[item.index]), chunks[item.index]) for item in together]
-            heard = recogniser.transcribe(pieces, guards=guards)
-            found += zip((item.index for item in together), heard, strict=True)
-        return found
+            before = [found.get(item.index - 1, []) for item in together]
+            heard = recogniser.transcribe(pieces, guards=guards, before=before)
+            found |= {item.index: segments for item, segments in zip(together, heard, strict=True)}
+        return list(found.items())
 
     row = [BatchChunk(file=0, index=index, seconds=chunk.seconds) for index, chunk in enumerate(chunks)]
     found = dict(heard for share in lanes.share(model, row, recognise) for heard in share)

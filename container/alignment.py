@@ -27,9 +27,10 @@ LONGEST_WORD = 2.0
 UNUSED = 0.3
 """What it costs to leave a span without words, in seconds that a word is moved instead."""
 
-RESTED = 2.0
+RESTED, BEGUN = 4.0, 0.05
 """What it costs if attention would have rested on a word for a second in which somebody speaks, in the same unit: it
-rests in pauses. A pause may last two minutes, and a word must not be put before it for a cough there.
+rests in pauses. A pause may last two minutes, and a word must not be put before it for a cough there. Of what comes
+after the pause, attention may take in so many seconds.
 """
 
 SQUEEZED = 1.0
@@ -212,7 +213,7 @@ def _places(pieces: list[_Piece], speech: list[Span]) -> list[int]:
         # Before punctuation attention may have rested on the word for all of a pause.
         rests = piece.last > piece.end
         earliest = previous + half if rests else latest
-        spoken = sum(max(0.0, min(span.end, latest) - span.start) for span in speech) if rests else 0.0
+        spoken = sum(max(0.0, min(span.end, latest) - span.start) for span in speech) - BEGUN if rests else 0.0
         before, choice = costs, []
         costs = []
         for place, span in enumerate(speech):

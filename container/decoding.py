@@ -104,16 +104,19 @@ class Decoding:
         listen: Callable[[list[int]], Sounds],
         most: Sequence[int],
         task: list[int],
-        prompt: list[int],
+        prompts: Sequence[list[int]],
         temperatures: Sequence[float],
     ) -> list[Said]:
-        """What was said in each sound, in so many tokens at `most`; `listen` hears the sounds of these numbers, and
-        `prompt` goes before the `task`. What is doubtful is heard again, and tried at the next of the temperatures.
+        """What was said in each sound, in so many tokens at `most`; `listen` hears the sounds of these numbers.
+
+        The `prompts`, all of the same length, go before the `task`. What is doubtful is heard again, and tried at the
+        next of the temperatures.
         """
         found: dict[int, Said] = {}
         left = list(range(len(most)))
         for temperature in temperatures:
-            asked = [self._words.previous, *prompt, *task] if prompt and temperature < COLD else task
+            prompted = any(prompts) and temperature < COLD
+            asked = [[self._words.previous, *prompts[sound], *task] if prompted else task for sound in left]
             texts = self._texts(listen(left), [most[sound] for sound in left], asked, temperature)
             best = (max(whole, key=self._rank) for whole in texts)
             found |= dict(zip(left, best, strict=True))
@@ -132,14 +135,16 @@ class Decoding:
         letters = sum(map(str.isalnum, self._words.text(said.tokens)))
         return not said.loops, not said.doubtful, sum(said.logarithms) / (letters + FEW) ** MORE
 
-    def _texts(self, sounds: Sounds, most: Sequence[int], asked: list[int], temperature: float) -> list[list[Said]]:
+    def _texts(
+        self, sounds: Sounds, most: Sequence[int], asked: list[list[int]], temperature: float
+    ) -> list[list[Said]]:
         """Whole texts of each sound: likely ones, or if the temperature is above zero some by chance."""
-        task = asked.index(self._words.start) + 1
+        tokens, task = np.array(asked)[:, np.newaxis], asked[0].index(self._words.start) + 1
         past = self._network.nothing_read(len(most))
-        read = self._network.read(np.array([[asked[:task]]] * len(most)), past, sounds)
+        read = self._network.read(tokens[..., :task], past, sounds)
         silent = [_probability(row[0], self._words.no_speech) for row in read.scores]
         found = [_Search(*each) for each in zip(silent, most, strict=True)]
-        read = self._network.read(np.array([[asked[task:]]] * len(most)), read.past, sounds)
+        read = self._network.read(tokens[..., task:], read.past, sounds)
         left = found
         while True:
             before = [

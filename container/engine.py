@@ -68,8 +68,10 @@ class Engine(Protocol):
     at_once: int
     """How many sounds are best given together."""
 
-    def hear(self, sounds: Sequence[Samples], request: Request) -> list[list[Token]]:
-        """The tokens of each sound, up to 30 s long; times are seconds from its start."""
+    def hear(self, sounds: Sequence[Samples], request: Request, before: Sequence[str]) -> list[list[Token]]:
+        """The tokens of each sound, up to 30 s long; times are seconds from its start. `before` is what was said before
+        each of them, nothing if that is not known.
+        """
 
     def detect_language(self, sound: Samples) -> tuple[str, float]:
         """The code and probability of the language spoken in up to 30 s; only of a multilingual model."""

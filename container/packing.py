@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from chalicelib.transcript import Batch, BatchChunk
 
@@ -40,6 +40,20 @@ def alike(chunks: Iterable[BatchChunk], count: int) -> Iterator[list[BatchChunk]
     groups = max(1, round(len(row) / count)) if row else 0
     for group in range(groups):
         yield row[len(row) * group // groups : len(row) * (group + 1) // groups]
+
+
+def rounds(chunks: Sequence[BatchChunk], count: int) -> Iterator[list[BatchChunk]]:
+    """All chunks, some `count` of them together, those of a file one after the other: most follow in a later round on
+    the one before them. Runs of a file are divided, as evenly as can be, where there would be fewer in a round.
+    """
+    most = math.ceil(len(chunks) / count)
+    rows: list[list[BatchChunk]] = []
+    for _, each in groupby(enumerate(chunks), lambda at: (at[1].file, at[1].index - at[0])):
+        run = [chunk for _, chunk in each]
+        parts = math.ceil(len(run) / most)
+        rows += [run[len(run) * part // parts : len(run) * (part + 1) // parts] for part in range(parts)]
+    for turn in range(max(map(len, rows), default=0)):
+        yield from alike([row[turn] for row in rows if turn < len(row)], count)
 
 
 def cuts(sums: list[int], count: int) -> Iterator[int]:

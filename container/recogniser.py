@@ -10,6 +10,7 @@ import numpy as np
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span, Word
+from chalicelib.wording import SENTENCE_ENDS, joined
 from container import ggml, mel
 from container.alignment import Token, segments
 from container.binary import MalformedFile, Reader
@@ -67,17 +68,25 @@ class Recogniser:
         self.close = self._engine.close
 
     def transcribe(
-        self, pieces: Sequence[Piece], request: Request = PLAIN, guards: Collection[Guard] = ALL
+        self,
+        pieces: Sequence[Piece],
+        request: Request = PLAIN,
+        guards: Collection[Guard] = ALL,
+        before: Sequence[Sequence[Segment]] = (),
     ) -> list[list[Segment]]:
         """The words of each chunk, from its audio, of which at most 30 s are heard.
 
         Times are on the timeline that the chunks are on. Words lie within a chunk's spans of speech. `translate` has no
         effect on models that know English only. `at_once` chunks of about the same length are best given together.
+        `before` is what was said right before each of them, as far as it is known: nothing, if not given.
         """
         request = replace(request, attempts=Guard.ATTEMPTS in guards)
-        passes = [_Passes(raised(audio, level(_heard(audio, chunk.start, chunk))), chunk) for audio, chunk in pieces]
+        passes = [
+            _Passes(raised(audio, level(_heard(audio, chunk.start, chunk))), chunk, _led_by(segments))
+            for (audio, chunk), segments in zip(pieces, before or [()] * len(pieces), strict=True)
+        ]
         while left := [each for each in passes if each]:
-            heard = self._engine.hear([each.next for each in left], request)
+            heard = self._engine.hear([each.next for each in left], request, [each.before for each in left])
             for each, tokens in zip(left, heard, strict=True):
                 each.take(tokens, guards)
         return [guarded(each.found, guards) for each in passes]
@@ -93,11 +102,12 @@ class Recogniser:
 class _Passes:
     """A chunk that is heard until all speech in it has been.
 
-    What was left out of a pass is heard once more, and its rest until there is none.
+    What was left out of a pass is heard once more, and its rest until there is none. Only the first is told what was
+    said `before`: led by that, what was left out might be left out again.
     """
 
-    def __init__(self, audio: Samples, chunk: Chunk) -> None:
-        self._audio, self._start = audio, chunk.start
+    def __init__(self, audio: Samples, chunk: Chunk, before: str) -> None:
+        self._audio, self._start, self.before = audio, chunk.start, before
         self._rests, self._gaps = [chunk] if chunk.speech else [], list[Chunk]()
         self._found: list[Segment] = []
 
@@ -111,6 +121,7 @@ class _Passes:
 
     def take(self, tokens: list[Token], guards: Collection[Guard]) -> None:
         """Takes what was heard of it."""
+        self.before = ""
         gap = not self._rests
         part = (self._rests or self._gaps).pop(0)
         heard = segments(tokens, part, guards)
@@ -124,6 +135,14 @@ class _Passes:
     def found(self) -> list[Segment]:
         """All that was heard, in order."""
         return sorted(self._found, key=lambda segment: segment.start)
+
+
+def _led_by(before: Sequence[Segment]) -> str:
+    """The text that was said before, if the next one may follow its example: without punctuation, nor would have all
+    chunks after it.
+    """
+    text = joined([segment.text for segment in before])
+    return text if SENTENCE_ENDS.intersection(text) else ""
 
 
 def _heard(audio: Samples, start: float, part: Chunk) -> Samples:

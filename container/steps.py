@@ -23,7 +23,7 @@ from container import diarization
 from container.engine import Request
 from container.hearing import Hearing, model, samples, stored
 from container.media import MediaError
-from container.packing import alike, pack
+from container.packing import pack, rounds
 from container.recogniser import Piece, Recogniser
 from container.stitching import interleaved, stitch
 from container.vad import SpeechDetector
@@ -40,6 +40,8 @@ PAGE = 1000
 SEGMENTS = TypeAdapter(list[Segment])
 VOICES = TypeAdapter(list[Voice])
 BATCHES = TypeAdapter(list[Batch])
+Said = dict[tuple[int, int], list[Segment]]
+"""By the numbers of a file and of a chunk in it."""
 
 
 class OutOfTime(Exception):
@@ -130,27 +132,31 @@ class Steps:
     def transcribe(self, job_id: str, batch: Batch, time_left: Callable[[], float] = unlimited) -> float:
         """Recognises the chunks of a batch that have no result yet; returns how many seconds of audio they were.
 
-        Chunks of about the same length are heard together. Raises OutOfTime when the next might take longer than the
-        seconds that `time_left` gives.
+        Chunks of several runs are heard together, each led by what was said before it in its run. Raises OutOfTime when
+        the next might take longer than the seconds that `time_left` gives.
         """
         job = self._job(job_id)
         files: dict[int, Audio] = {}
         languages: dict[str, list[BatchChunk]] = {}
         for item in batch.chunks:
-            if self.objects.size(keys.chunk(job_id, item.file, item.index)) is None:
-                if item.file not in files:
-                    files[item.file] = stored(self.objects, job_id, item.file)
-                languages.setdefault(files[item.file].language, []).append(item)
+            if item.file not in files:
+                files[item.file] = stored(self.objects, job_id, item.file)
+            languages.setdefault(files[item.file].language, []).append(item)
         slowest = done = 0.0
+        said: Said = {}
         for items in languages.values():
-            for together in alike(items, self.recogniser(model(job)).at_once):
-                if time_left() < slowest + MARGIN:
-                    raise OutOfTime(f"stopped before chunk {together[0].index} of file {together[0].file}")
+            for together in rounds(items, self.recogniser(model(job)).at_once):
+                left = [item for item in together if not self._read(job_id, item, said)]
+                if not left:
+                    continue
+                seconds = sum(item.seconds for item in left)
+                if time_left() < slowest * seconds + MARGIN:
+                    raise OutOfTime(f"stopped before chunk {left[0].index} of file {left[0].file}")
                 self._job(job_id)
                 started = time.monotonic()
-                self._recognise(job, files, together)
-                slowest = max(slowest, time.monotonic() - started)
-                done += sum(item.seconds for item in together)
+                self._recognise(job, files, left, said)
+                slowest = max(slowest, (time.monotonic() - started) / seconds)
+                done += seconds
         return done
 
     @unless_unwanted(none)
@@ -206,8 +212,17 @@ class Steps:
     def _hearing(self) -> Hearing:
         return Hearing(self.objects, self.recogniser, self.detector, self._job)
 
-    def _recognise(self, job: Job, files: Mapping[int, Audio], together: list[BatchChunk]) -> None:
-        """Hears chunks of one language, and stores what was said in each."""
+    def _read(self, job_id: str, item: BatchChunk, said: Said) -> bool:
+        """Whether a chunk has a result, which is added to what was said."""
+        try:
+            result = self.objects.get(keys.chunk(job_id, item.file, item.index))
+        except ObjectMissing:
+            return False
+        said[item.file, item.index] = SEGMENTS.validate_json(result)
+        return True
+
+    def _recognise(self, job: Job, files: Mapping[int, Audio], together: list[BatchChunk], said: Said) -> None:
+        """Hears chunks of one language, stores what was said in each, and adds it to what was said before."""
         pieces: list[Piece] = []
         for item in together:
             audio = files[item.file]
@@ -222,8 +237,10 @@ class Steps:
             translate=job.options.task == Task.TRANSLATE,
             prompt=job.options.prompt,
         )
-        found = self.recogniser(model(job)).transcribe(pieces, request, job.options.guards)
+        before = [said.get((item.file, item.index - 1), []) for item in together]
+        found = self.recogniser(model(job)).transcribe(pieces, request, job.options.guards, before)
         for item, segments in zip(together, found, strict=True):
+            said[item.file, item.index] = segments
             self.objects.put(keys.chunk(job.id, item.file, item.index), SEGMENTS.dump_json(segments))
             self.records.add_speech_done(job.id, item.file, item.seconds)
             logger.info("transcribed chunk %d of file %d of job %s", item.index, item.file, job.id)

@@ -29,6 +29,12 @@ from container.network import Network, Sounds
 
 TEMPERATURES = [float(temperature) for temperature in np.arange(0, LAST_TEMPERATURE + STEP / 2, STEP)]
 
+BEFORE, LEAST_LED = 24, 512
+"""Tokens of what was said before a sound that go before its text, some 100 letters of English, and the numbers in a
+state of the smallest model that is led by them. Wrong words of 18 tracks without and with (docs/benchmarks.md): base
+622 and 584, tiny.en 640 and 647.
+"""
+
 
 class Whisper:
     """An engine."""
@@ -48,7 +54,7 @@ class Whisper:
         """Give the memory back; the engine is of no use afterwards."""
         self.__dict__.clear()
 
-    def hear(self, sounds: Sequence[Samples], request: Request) -> list[list[Token]]:
+    def hear(self, sounds: Sequence[Samples], request: Request, before: Sequence[str]) -> list[list[Token]]:
         seconds = [length(sound) for sound in sounds]
 
         def listen(numbers: list[int]) -> Sounds:
@@ -57,8 +63,8 @@ class Whisper:
 
         most = [most_tokens(each) for each in seconds]
         task = self._words.task(request.language, request.translate)
-        prompt = self._words.tokens(request.prompt)[-self._network.longest_prompt :]
-        said = self._decoding.say(listen, most, task, prompt, TEMPERATURES if request.attempts else TEMPERATURES[:1])
+        prompts = self._prompts(request.prompt, before)
+        said = self._decoding.say(listen, most, task, prompts, TEMPERATURES if request.attempts else TEMPERATURES[:1])
         return [self._tokens(*each) for each in zip(said, seconds, strict=True)]
 
     def detect_language(self, sound: Samples) -> tuple[str, float]:
@@ -69,6 +75,16 @@ class Whisper:
         shares = np.exp(shares - shares.max())
         best = int(shares.argmax())
         return _pywhispercpp.whisper_lang_str(best), float(shares[best] / shares.sum())
+
+    def _prompts(self, asked: str, before: Sequence[str]) -> list[list[int]]:
+        """What goes before each text: what was asked for, then what was said before. All are read at once, so they are
+        as long as the shortest.
+        """
+        first = self._words.tokens(asked)[-self._network.longest_prompt :]
+        led = self._network.model.text_state >= LEAST_LED
+        rests = [self._words.tokens(f" {text}" if text and led else "") for text in before]
+        length = min(BEFORE, self._network.longest_prompt - len(first), *map(len, rests))
+        return [[*first, *rest[len(rest) - length :]] for rest in rests]
 
     def _tokens(self, said: Said, seconds: float) -> list[Token]:
         """Those of text: each ends where what was listened to for the next begins. The last is left out: it is the end,

@@ -11,7 +11,7 @@ from container import media
 from container.cutting import cut, telling
 from container.engine import Request
 from container.lanes import Lanes
-from container.packing import alike
+from container.packing import rounds
 from container.steps import MARGIN, OutOfTime
 from container.stitching import stitch
 from container.vad import SpeechDetector
@@ -40,11 +40,12 @@ class Whole:
         def recognise(share: Sequence[BatchChunk]) -> list[list[Segment]]:
             recogniser = self.lanes.recogniser(self.model)
             found: dict[int, list[Segment]] = {}
-            for together in alike(share, recogniser.at_once):
+            for together in rounds(share, recogniser.at_once):
                 if time_left() < MARGIN:
                     raise OutOfTime(f"stopped before chunk {together[0].index} of {len(chunks)}")
                 pieces = [(_sound(samples, chunks[item.index]), chunks[item.index]) for item in together]
-                heard = recogniser.transcribe(pieces, Request(language=language))
+                before = [found.get(item.index - 1, []) for item in together]
+                heard = recogniser.transcribe(pieces, Request(language=language), before=before)
                 found |= {item.index: segments for item, segments in zip(together, heard, strict=True)}
             return [found[item.index] for item in share]
 

@@ -40,7 +40,9 @@ class Notes:
         self.detected.append(audio)
         return "fr", self.probability
 
-    def transcribe(self, pieces: Sequence[Piece], request: Request, guards: Collection[Guard]) -> list[list[Segment]]:
+    def transcribe(
+        self, pieces: Sequence[Piece], request: Request, guards: Collection[Guard], _: Sequence[list[Segment]]
+    ) -> list[list[Segment]]:
         told = {"language": request.language, "translate": request.translate, "prompt": request.prompt}
         self.told += [{**told, "guards": guards}] * len(pieces)
         firsts = [chunk.speech[0] for _, chunk in pieces]

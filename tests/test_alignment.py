@@ -86,6 +86,11 @@ class TestWords:
         ]
         assert [segment.text for segment in segments(heard, chunk)] == ["one.", "two.", "Three four"]
 
+    def test_attention_may_rest_until_the_next_word_has_begun(self) -> None:
+        heard = tokens((" for", 7.31), (" you", 8.314), (",", 8.37), (" ask", 8.71), (" what", 9.01))
+        spans = (5.408, 7.616), (8.192, 9.02)
+        assert [start for _, start, _ in timed(heard, *spans)] == [5.408, 7.31, 8.192, 8.71]
+
     @pytest.mark.parametrize(("cough", "answer"), [(0.2, 0.3), (0.3, 0.6)])
     def test_a_sentence_of_one_word_is_not_put_on_a_cough_before_a_pause(self, cough: float, answer: float) -> None:
         spans = [(0.3, 2.3), (42.3, 42.3 + cough), (82.5, 85.0)]

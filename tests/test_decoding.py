@@ -29,6 +29,7 @@ class Scripted:
     vocabulary: Vocabulary = WORDS
     room: int = 220
     asked: list[list[int]] = field(default_factory=list)
+    heads: list[list[list[list[int]]]] = field(default_factory=list)
     texts: list[int] = field(default_factory=list)
     """How many of each sound were read at a time."""
 
@@ -42,6 +43,7 @@ class Scripted:
     def read(self, tokens: NDArray[np.int64], past: Past, sounds: Sounds) -> Read:
         if not past.length:
             self.asked.append(tokens[0, 0].tolist())
+            self.heads.append(tokens.tolist())
         self.texts.append(tokens.shape[1])
         whole = np.concatenate([past.parts[0], tokens], axis=2)
         scores = np.full((*whole.shape[:2], SCORES), -20, np.float32)
@@ -56,7 +58,7 @@ class Scripted:
 def say(
     *scripts: Script,
     most: int = MOST,
-    prompt: Sequence[int] = (),
+    prompts: Sequence[list[int]] = (),
     temperatures: Sequence[float] = (0.0,),
     words: Vocabulary = WORDS,
 ) -> tuple[list[Said], Scripted]:
@@ -67,7 +69,18 @@ def say(
 
     decoding = Decoding(network)  # type: ignore[arg-type]
     task = words.task("de", translate=False)
-    return decoding.say(listen, [most] * len(scripts), task, list(prompt), temperatures), network
+    return decoding.say(listen, [most] * len(scripts), task, prompts or [[]] * len(scripts), temperatures), network
+
+
+def test_each_sound_has_its_own_prompt() -> None:
+    """What is said after it, in two sounds at once, and in the one that is doubtful when it is heard again."""
+
+    def doubtful(read: list[int]) -> dict[int, float]:
+        return dict.fromkeys(range(11, 61), 0.0) | {WORDS.end: 5.0 if len(read) > 2 else 0.0}
+
+    _, network = say(saying(11, 12), doubtful, prompts=[[7, 8], [5, 6]], temperatures=(0.0, 0.2))
+    heads = [[[WORDS.previous, *prompt, WORDS.start]] for prompt in ([7, 8], [5, 6])]
+    assert network.heads == [heads, heads[1:]]
 
 
 def saying(*tokens: int) -> Script:
@@ -309,7 +322,7 @@ def test_what_loops_is_tried_again_warmer() -> None:
             return {11: 10.0, **{1000 * other + len(read): 9.5 for other in range(1, 5)}}
         return {WORDS.end: 10.0}
 
-    (said,), network = say(script, prompt=[7, 8], temperatures=(0.0, 0.2, 0.6, 1.0))
+    (said,), network = say(script, prompts=[[7, 8]], temperatures=(0.0, 0.2, 0.6, 1.0))
     assert not said.loops
     assert len(set(said.tokens)) > 10
     prompted, bare = [WORDS.previous, 7, 8, WORDS.start], [WORDS.start]

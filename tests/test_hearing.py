@@ -116,14 +116,17 @@ class Numbered:
 
 
 def test_chunks_are_heard_together_and_kept_apart(tmp_path: Path, models_dir: Path, speech: Samples) -> None:
-    """Two at a time, the longest first, as far as there is time, and later those that are left."""
+    """Two at a time, each led by what was said before it if that is known, as far as there is time."""
 
     class Pairs(Notes):
         def transcribe(self, pieces: Sequence[Piece], *asked: Any) -> list[list[Segment]]:
+            *_, before = asked
             lengths.append([round(len(sound) / RATE, 3) for sound, _ in pieces])
+            led.append(["".join(segment.text for segment in segments) for segments in before])
             return super().transcribe(pieces, *asked)
 
     lengths: list[list[float]] = []
+    led: list[list[str]] = []
     notes, pause = Pairs(at_once=2), silence(LONGEST)
     parts = [speech[: round(seconds * RATE)] for seconds in (2.5, 10.9, 7.6)]
     source = recording(tmp_path, *(part for speech in parts for part in (speech, pause)))
@@ -135,8 +138,9 @@ def test_chunks_are_heard_together_and_kept_apart(tmp_path: Path, models_dir: Pa
     left = iter([math.inf, 0.0])
     with pytest.raises(OutOfTime, match="stopped before chunk 2 of file 0"):
         steps.transcribe("j", batch, lambda: next(left))
-    assert steps.transcribe("j", batch) == third + first
-    assert lengths == [[pytest.approx(each, abs=0.002) for each in group] for group in ([second], [third, first])]
+    assert steps.transcribe("j", batch) == third
+    assert lengths == [[pytest.approx(each, abs=0.002) for each in group] for group in ([second, first], [third])]
+    assert led == [["", ""], ["oui"]]
     steps.merge("j", 0)
     merged = json.loads(steps.objects.get(keys.transcript("j", "o", "json")))
     assert [segment["start"] for segment in merged["segments"]] == pytest.approx(

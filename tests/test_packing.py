@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.transcript import Batch, BatchChunk
-from container.packing import MAX_CHUNKS, alike, pack
+from container.packing import MAX_CHUNKS, alike, pack, rounds
 
 
 def chunks_of(*files: list[float]) -> list[BatchChunk]:
@@ -102,3 +102,26 @@ def test_chunks_heard_together_are_alike(seconds: list[float], count: int) -> No
     assert not sizes or max(sizes) <= min(1.5 * count, min(sizes) + 1)
     row = [chunk.seconds for group in groups for chunk in group]
     assert row == sorted(seconds, reverse=True)
+
+
+@given(st.lists(st.integers(1, 40), max_size=6), st.integers(1, 5))
+def test_chunks_of_a_file_are_heard_in_their_order(files: list[int], count: int) -> None:
+    """Most of them after the one before, and as few at a time as if there were one long row."""
+    chunks = [
+        BatchChunk(file=file, index=index, seconds=1 + 7 * index % 29)
+        for file, length in enumerate(files)
+        for index in range(length)
+    ]
+    groups = list(rounds(chunks, count))
+    heard = [(chunk.file, chunk.index) for group in groups for chunk in group]
+    assert sorted(heard) == [(chunk.file, chunk.index) for chunk in chunks]
+    assert all(len(group) <= max(1.5 * count, 1) for group in groups)
+    number = {chunk: group for group, together in enumerate(groups) for chunk in [(c.file, c.index) for c in together]}
+    led = [number.get((file, index - 1), len(groups)) < number[file, index] for file, index in heard]
+    assert len(heard) - sum(led) <= count + 2 * len(files)
+
+
+def test_a_long_file_is_heard_at_several_places_at_once() -> None:
+    chunks = [BatchChunk(file=0, index=index, seconds=20.0) for index in range(10)]
+    assert [[chunk.index for chunk in group] for group in rounds(chunks, 4)] == [[0, 2, 5, 7], [1, 3, 6, 8], [4, 9]]
+    assert list(rounds([], 4)) == []

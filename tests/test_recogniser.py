@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import _pywhispercpp as whisper
 import numpy as np
@@ -141,6 +142,21 @@ class TestRecogniser:
         heard(recogniser, short, request=Request(translate=True, prompt="Zanzibar, Ouagadougou."))
         assert heard(recogniser, kennedy) == before
 
+    def test_what_was_said_before_leads(
+        self, recogniser: Recogniser, kennedy: Samples, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where that is made use of: tiny is no better with it, and of whisper.cpp's models none was measured."""
+        said = "my fellow AMERICANS. Your COUNTRY. My fellow AMERICANS."
+        before = [[Segment(start=0, end=2, text=said, words=[])], []]
+        (bare,) = recogniser.transcribe([(kennedy, whole(kennedy))], before=before[:1])
+        assert plain(bare) == SENTENCE
+        monkeypatch.setattr(own, "LEAST_LED", 384)
+        led, bare = recogniser.transcribe([(kennedy, whole(kennedy))] * 2, before=before)
+        assert text(led) == text(bare), "as long as the shortest"
+        (led,) = recogniser.transcribe([(kennedy, whole(kennedy))], before=before[:1])
+        assert ("you. Ask" in text(led)) == isinstance(recogniser._engine, own.Whisper)
+        assert plain(bare) == SENTENCE
+
     def test_the_prompt_teaches_spelling(self, recogniser: Recogniser, kennedy: Samples) -> None:
         found = heard(recogniser, kennedy, request=Request(prompt="my fellow AMERICANS, your COUNTRY"))
         assert plain(found) != SENTENCE
@@ -148,20 +164,22 @@ class TestRecogniser:
 
     def test_every_pass_is_told_the_language_and_the_prompt(self) -> None:
         """Of the sound that was not heard to its end there are two, of the other, which is heard with it, one."""
-        told: list[tuple[list[float], Request]] = []
+        told: list[tuple[list[float], Request, list[str]]] = []
 
         class Tired:
-            def hear(self, sounds: Sequence[Samples], request: Request) -> list[list[Token]]:
-                told.append(([len(sound) / RATE for sound in sounds], request))
+            def hear(self, sounds: Sequence[Samples], request: Request, before: list[str]) -> list[list[Token]]:
+                told.append(([len(sound) / RATE for sound in sounds], request, before))
                 return [[Token(b" one", 1.0, 2.0), Token(b" more", 1.0, 3.5), Token(b" time", 1.0, 5.0)]] * len(sounds)
 
         recogniser = object.__new__(Recogniser)
         recogniser._engine = Tired()  # type: ignore[assignment]
         long, short = np.zeros(11 * RATE, np.float32), np.zeros(5 * RATE, np.float32)
         request = Request("de", translate=True, prompt="Kiesgrube")
-        found = recogniser.transcribe([(long, whole(long)), (short, whole(short))], request, guards=())
+        said = [Segment(start=0, end=2, text=text, words=[]) for text in ("One.", "Two.", "three")]
+        pieces = [(long, whole(long)), (short, whole(short))]
+        found = recogniser.transcribe(pieces, request, guards=(), before=[said[:2], said[2:]])
         expected = replace(request, attempts=False)
-        assert told == [([11.0, 5.0], expected), ([6.0], expected)]
+        assert told == [([11.0, 5.0], expected, ["One. Two.", ""]), ([6.0], expected, [""])], "led, if it is punctuated"
         assert [text(each) for each in found] == ["one more time one more time", "one more time"]
 
     @pytest.mark.parametrize(
@@ -178,7 +196,7 @@ class TestRecogniser:
         lengths: list[float] = []
 
         class Skips:
-            def hear(self, sounds: Sequence[Samples], _: Request) -> list[list[Token]]:
+            def hear(self, sounds: Sequence[Samples], *_: Any) -> list[list[Token]]:
                 (length,) = (len(sound) / RATE for sound in sounds)
                 lengths.append(length)
                 if length == 11:
@@ -202,7 +220,7 @@ class TestRecogniser:
         passes = [[(" one.", 1.8), (" six.", 8.5)], [(" Two.", 2.1), (" Three.", 3.75)]]
 
         class Counts:
-            def hear(self, given: Sequence[Samples], _: Request) -> list[list[Token]]:
+            def hear(self, given: Sequence[Samples], *_: Any) -> list[list[Token]]:
                 sounds.extend(given)
                 return [[Token(text.encode(), 1.0, end) for text, end in passes[len(sounds) - 1]]]
 
@@ -229,7 +247,7 @@ class TestRecogniser:
         heard: list[Samples] = []
 
         class Listens:
-            def hear(self, given: Sequence[Samples], _: Request) -> list[list[Token]]:
+            def hear(self, given: Sequence[Samples], *_: Any) -> list[list[Token]]:
                 heard.extend(given)
                 return [[] for _ in given]
 
@@ -253,7 +271,7 @@ class TestRecogniser:
         lengths: list[float] = []
 
         class Sighs:
-            def hear(self, sounds: Sequence[Samples], _: Request) -> list[list[Token]]:
+            def hear(self, sounds: Sequence[Samples], *_: Any) -> list[list[Token]]:
                 lengths.extend(len(sound) / RATE for sound in sounds)
                 return [[Token(b" Oh", 1.0, len(sound) / RATE - 0.2)] for sound in sounds]
 
@@ -270,7 +288,7 @@ class TestRecogniser:
         lengths: list[float] = []
 
         class Halves:
-            def hear(self, sounds: Sequence[Samples], _: Request) -> list[list[Token]]:
+            def hear(self, sounds: Sequence[Samples], *_: Any) -> list[list[Token]]:
                 lengths.extend(len(sound) / RATE for sound in sounds)
                 return [[Token(b" Oh", 1.0, len(sound) / RATE / 2)] for sound in sounds]
 
@@ -284,7 +302,7 @@ class TestRecogniser:
         heard: list[int] = []
 
         class Skips:
-            def hear(self, sounds: Sequence[Samples], _: Request) -> list[list[Token]]:
+            def hear(self, sounds: Sequence[Samples], *_: Any) -> list[list[Token]]:
                 heard.append(len(sounds))
                 ends = {20: (4.9, 9.9, 14.9), 10: (9.9,)}
                 return [
