@@ -26,8 +26,8 @@ from local.search import SQLiteIndex
 
 logger = logging.getLogger(__name__)
 
-# Some four chunks, which are heard together. Small enough that jobs take turns.
-BATCH_SECONDS = 120
+# Some fourteen chunks, four of which are heard together, led by those before. Small enough that jobs take turns.
+BATCH_SECONDS = 360
 # Steps on the processor's niceness scale: whoever asks the service is answered before recognition goes on.
 NICENESS = 10
 # A disk that is full or fails, and too little memory, processes or open files for the moment.

@@ -157,6 +157,22 @@ class TestRecogniser:
         assert ("you. Ask" in text(led)) == isinstance(recogniser._engine, own.Whisper)
         assert plain(bare) == SENTENCE
 
+    def test_nothing_is_left_out_of_what_is_said_again_and_again(
+        self, recogniser: Recogniser, kennedy: Samples, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A model that is led by what it has just heard may take it for said."""
+        monkeypatch.setattr(own, "LEAST_LED", 384)
+        audio = np.concatenate([kennedy, np.zeros(RATE, np.float32)] * 12)
+        detector = SpeechDetector(weights.path(weights.VAD, models_dir))
+        detector.feed((audio * 32767).astype(np.int16))
+        chunks = cut(detector.finish())
+        found: list[list[Segment]] = []
+        for chunk in chunks:
+            sound = audio[round(chunk.start * RATE) : round(chunk.end * RATE)]
+            found += recogniser.transcribe([(sound, chunk)], before=found[-1:])
+        said = plain([segment for segments in found for segment in segments]).lower()
+        assert [said.count(part) for part in ("and so my", "ask not what", "ask what you")] == [12] * 3
+
     def test_the_prompt_teaches_spelling(self, recogniser: Recogniser, kennedy: Samples) -> None:
         found = heard(recogniser, kennedy, request=Request(prompt="my fellow AMERICANS, your COUNTRY"))
         assert plain(found) != SENTENCE
