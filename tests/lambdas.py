@@ -48,7 +48,8 @@ class Function:
         """The program dies, as when it needs too much memory; the emulator around it lives on."""
         children = Path(f"/proc/{self.process}/task").glob("*/children")
         for child in {int(id) for listed in children for id in listed.read_text().split()}:
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was dying already
+                os.kill(child, signal.SIGKILL)
 
 
 @contextlib.contextmanager
