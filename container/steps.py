@@ -20,7 +20,7 @@ from chalicelib.ports import Index, ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
 from chalicelib.transcript import Audio, Batch, BatchChunk, Segment, Transcript, Voice
 from container import diarization
-from container.engine import Request
+from container.engine import SHORTEST_AUDIO, Request
 from container.hearing import Hearing, model, samples, stored
 from container.media import MediaError
 from container.packing import pack, rounds
@@ -155,7 +155,7 @@ class Steps:
                 self._job(job_id)
                 started = time.monotonic()
                 self._recognise(job, files, left, said)
-                slowest = max(slowest, (time.monotonic() - started) / seconds)
+                slowest = max(slowest, (time.monotonic() - started) / max(seconds, SHORTEST_AUDIO))
                 done += seconds
         return done
 

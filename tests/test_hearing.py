@@ -148,6 +148,15 @@ def test_chunks_are_heard_together_and_kept_apart(tmp_path: Path, models_dir: Pa
     )
 
 
+def test_a_sound_of_no_length_is_heard(tmp_path: Path, models_dir: Path, speech: Samples) -> None:
+    """Four samples, which are heard if all is to be."""
+    source = recording(tmp_path, speech[:4])
+    asked = options(language="fr", guards=[Guard.LOOPS])
+    told: dict[str, Any] = {"recogniser": lambda _: Notes(), "batch_seconds": lambda _: 600.0}
+    found = transcribed(source, tmp_path / "data", models_dir, asked, **told)
+    assert found.file.state == FileState.SUCCEEDED
+
+
 def test_what_was_heard_of_voices_is_kept_until_the_end(tmp_path: Path, models_dir: Path, speech: Samples) -> None:
     """Also by a step that broke off and is run again, which hears only what is left."""
 
