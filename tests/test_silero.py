@@ -49,7 +49,7 @@ def test_constants_are_read_as_they_were_written() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 100, 5_000, 600_000, 1_240_000])
 def test_a_file_cut_off(original: bytes, size: int) -> None:
-    with pytest.raises(MalformedFile, match=r"no ONNX file of weights|has no|other shapes"):
+    with pytest.raises(MalformedFile, match=r"no ONNX file of weights|has no|not what they should be"):
         silero.onnx(original[:size])
 
 
@@ -61,6 +61,13 @@ def test_a_file_of_something_else() -> None:
     graph.constant(np.ones(3, np.float32))
     with pytest.raises(MalformedFile, match=r"The voice activity model has no 'stft.forward_basis_buffer'\."):
         silero.onnx(graph.model({}, {}))
+
+
+def test_a_file_with_another_transform(original: bytes) -> None:
+    basis = constants(original)["stft.forward_basis_buffer"]
+    moved = np.roll(basis, 1, axis=2)
+    with pytest.raises(MalformedFile, match="not what they should be"):
+        silero.onnx(original.replace(basis.tobytes(), moved.tobytes()))
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
