@@ -26,9 +26,9 @@ from container import catalogue, media
 from container.cutting import cut, speech_spans
 from container.guards import ALL
 from container.lanes import Lanes
-from container.packing import rounds
 from container.stitching import stitch
 from container.vad import FRAME_SECONDS, Activity, SpeechDetector
+from container.whole import heard
 
 EVERY = 60.0
 """Seconds between two forced cuts."""
@@ -109,23 +109,12 @@ def hear(
     """The text of chunks, recognised side by side."""
 
     def recognise(share: Sequence[BatchChunk]) -> list[tuple[int, list[Segment]]]:
-        recogniser = lanes.recogniser(model)
-        found: dict[int, list[Segment]] = {}
-        for together in rounds(share, recogniser.at_once):
-            pieces = [(_sound(samples, chunks[item.index]), chunks[item.index]) for item in together]
-            before = [found.get(item.index - 1, []) for item in together]
-            heard = recogniser.transcribe(pieces, guards=guards, before=before)
-            found |= {item.index: segments for item, segments in zip(together, heard, strict=True)}
-        return list(found.items())
+        rounds = heard(lanes.recogniser(model), samples, chunks, share, guards=guards)
+        return [said for together in rounds for said in together.items()]
 
     row = [BatchChunk(file=0, index=index, seconds=chunk.seconds) for index, chunk in enumerate(chunks)]
-    found = dict(heard for share in lanes.share(model, row, recognise) for heard in share)
+    found = dict(said for share in lanes.share(model, row, recognise) for said in share)
     return " ".join(segment.text for segment in stitch([found[index] for index in range(len(chunks))]))
-
-
-def _sound(samples: NDArray[np.int16], chunk: Chunk) -> NDArray[np.float32]:
-    first, last = round(chunk.start * media.RATE), round(chunk.end * media.RATE)
-    return samples[first:last].astype(np.float32) / np.float32(32768)
 
 
 def main() -> None:

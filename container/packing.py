@@ -2,8 +2,10 @@
 
 import math
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
+from typing import NamedTuple
 
 from chalicelib.transcript import Batch, BatchChunk
 
@@ -31,29 +33,43 @@ def pack(chunks: Sequence[BatchChunk], seconds: float, workers: int = 1) -> list
     ]
 
 
-def alike(chunks: Iterable[BatchChunk], count: int) -> Iterator[list[BatchChunk]]:
-    """All chunks, some `count` of nearly the same length at a time, the longest first: none after takes longer.
+class Turn(NamedTuple):
+    """A chunk, and the one whose words are what was said before it."""
+
+    chunk: BatchChunk
+    before: BatchChunk | None = None
+
+
+def rounds(chunks: Sequence[BatchChunk], count: int) -> Iterator[list[Turn]]:
+    """All chunks, some `count` of them together, those of a file one after the other, each after the one before it.
+
+    Runs of a file are divided, as evenly as can be, where there would be fewer in a round. Then the run's first chunk
+    is heard before the others, and goes before all parts: not what was said right before, but by whom and of what.
+    """
+    at = enumerate(chunks)
+    runs = [[chunk for _, chunk in run] for _, run in groupby(at, lambda at: (at[1].file, at[1].index - at[0]))]
+    most = math.ceil((len(chunks) - len(runs)) / count)
+    turns: defaultdict[int, list[Turn]] = defaultdict(list)
+    for first, *rest in runs:
+        turns[0].append(Turn(first))
+        parts = math.ceil(len(rest) / most) if rest else 0
+        for part in range(parts):
+            row = [first, *rest[len(rest) * part // parts : len(rest) * (part + 1) // parts]]
+            for turn, (before, chunk) in enumerate(pairwise(row), 1):
+                turns[turn].append(Turn(chunk, before))
+    for _, together in sorted(turns.items()):
+        yield from alike(together, count)
+
+
+def alike(turns: Iterable[Turn], count: int) -> Iterator[list[Turn]]:
+    """All of them, some `count` chunks of nearly the same length at a time, the longest first: none after takes longer.
 
     About as many each time, up to half as many more: few at a time cost most for each.
     """
-    row = sorted(chunks, key=lambda chunk: -chunk.seconds)
+    row = sorted(turns, key=lambda turn: -turn.chunk.seconds)
     groups = max(1, round(len(row) / count)) if row else 0
     for group in range(groups):
         yield row[len(row) * group // groups : len(row) * (group + 1) // groups]
-
-
-def rounds(chunks: Sequence[BatchChunk], count: int) -> Iterator[list[BatchChunk]]:
-    """All chunks, some `count` of them together, those of a file one after the other: most follow in a later round on
-    the one before them. Runs of a file are divided, as evenly as can be, where there would be fewer in a round.
-    """
-    most = math.ceil(len(chunks) / count)
-    rows: list[list[BatchChunk]] = []
-    for _, each in groupby(enumerate(chunks), lambda at: (at[1].file, at[1].index - at[0])):
-        run = [chunk for _, chunk in each]
-        parts = math.ceil(len(run) / most)
-        rows += [run[len(run) * part // parts : len(run) * (part + 1) // parts] for part in range(parts)]
-    for turn in range(max(map(len, rows), default=0)):
-        yield from alike([row[turn] for row in rows if turn < len(row)], count)
 
 
 def cuts(sums: list[int], count: int) -> Iterator[int]:

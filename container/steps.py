@@ -23,7 +23,7 @@ from container import diarization
 from container.engine import SHORTEST_AUDIO, Request
 from container.hearing import Hearing, model, samples, stored
 from container.media import MediaError
-from container.packing import pack, rounds
+from container.packing import Turn, pack, rounds
 from container.recogniser import Piece, Recogniser
 from container.stitching import interleaved, stitch
 from container.vad import SpeechDetector
@@ -146,12 +146,12 @@ class Steps:
         said: Said = {}
         for items in languages.values():
             for together in rounds(items, self.recogniser(model(job)).at_once):
-                left = [item for item in together if not self._read(job_id, item, said)]
+                left = [turn for turn in together if not self._read(job_id, turn.chunk, said)]
                 if not left:
                     continue
-                seconds = sum(item.seconds for item in left)
+                seconds = sum(turn.chunk.seconds for turn in left)
                 if time_left() < slowest * seconds + MARGIN:
-                    raise OutOfTime(f"stopped before chunk {left[0].index} of file {left[0].file}")
+                    raise OutOfTime(f"stopped before chunk {left[0].chunk.index} of file {left[0].chunk.file}")
                 self._job(job_id)
                 started = time.monotonic()
                 self._recognise(job, files, left, said)
@@ -221,10 +221,11 @@ class Steps:
         said[item.file, item.index] = SEGMENTS.validate_json(result)
         return True
 
-    def _recognise(self, job: Job, files: Mapping[int, Audio], together: list[BatchChunk], said: Said) -> None:
+    def _recognise(self, job: Job, files: Mapping[int, Audio], together: list[Turn], said: Said) -> None:
         """Hears chunks of one language, stores what was said in each, and adds it to what was said before."""
+        items = [turn.chunk for turn in together]
         pieces: list[Piece] = []
-        for item in together:
+        for item in items:
             audio = files[item.file]
             chunk = audio.chunks[item.index]
             sound = samples(self.objects, job.id, item.file, audio.channels, chunk)
@@ -233,13 +234,13 @@ class Steps:
                 self.objects.put(keys.voices(job.id, item.file, item.index), VOICES.dump_json(voices))
             pieces.append((sound, chunk))
         request = Request(
-            language=files[together[0].file].language,
+            language=files[items[0].file].language,
             translate=job.options.task == Task.TRANSLATE,
             prompt=job.options.prompt,
         )
-        before = [said.get((item.file, item.index - 1), []) for item in together]
+        before = [said[turn.before.file, turn.before.index] if turn.before else [] for turn in together]
         found = self.recogniser(model(job)).transcribe(pieces, request, job.options.guards, before)
-        for item, segments in zip(together, found, strict=True):
+        for item, segments in zip(items, found, strict=True):
             said[item.file, item.index] = segments
             self.objects.put(keys.chunk(job.id, item.file, item.index), SEGMENTS.dump_json(segments))
             self.records.add_speech_done(job.id, item.file, item.seconds)

@@ -29,10 +29,9 @@ from container.network import Network, Sounds
 
 TEMPERATURES = [float(temperature) for temperature in np.arange(0, LAST_TEMPERATURE + STEP / 2, STEP)]
 
-BEFORE, LEAST_LED = 24, 512
-"""Tokens of what was said before a sound that go before its text, some 100 letters of English, and the numbers in a
-state of the smallest model that is led by them. Wrong words of 18 tracks without and with (docs/benchmarks.md): base
-622 and 584, tiny.en 640 and 647.
+BEFORE = 24
+"""Tokens of what was said before a sound that go before its text, some 100 letters of English. Wrong words of tracks
+without and with (docs/benchmarks.md): base 304 and 283 of nine, tiny.en 698 and 665 of eighteen.
 """
 
 
@@ -81,8 +80,7 @@ class Whisper:
         as long as the shortest.
         """
         first = self._words.tokens(asked)[-self._network.longest_prompt :]
-        led = self._network.model.text_state >= LEAST_LED
-        rests = [self._words.tokens(f" {text}" if text and led else "") for text in before]
+        rests = [self._words.tokens(f" {text}" if text else "") for text in before]
         length = min(BEFORE, self._network.longest_prompt - len(first), *map(len, rests))
         return [[*first, *rest[len(rest) - length :]] for rest in rests]
 

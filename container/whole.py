@@ -1,17 +1,20 @@
 """Whole media, heard and written down in one go, without a job."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chalicelib.jobs import Guard
 from chalicelib.transcript import BatchChunk, Chunk, Segment, Transcript
 from container import media
 from container.cutting import cut, telling
 from container.engine import Request
+from container.guards import ALL
 from container.lanes import Lanes
 from container.packing import rounds
+from container.recogniser import PLAIN, Recogniser
 from container.steps import MARGIN, OutOfTime
 from container.stitching import stitch
 from container.vad import SpeechDetector
@@ -38,16 +41,14 @@ class Whole:
         language, probability = self._language(samples, chunks)
 
         def recognise(share: Sequence[BatchChunk]) -> list[list[Segment]]:
-            recogniser = self.lanes.recogniser(self.model)
-            found: dict[int, list[Segment]] = {}
-            for together in rounds(share, recogniser.at_once):
-                if time_left() < MARGIN:
-                    raise OutOfTime(f"stopped before chunk {together[0].index} of {len(chunks)}")
-                pieces = [(_sound(samples, chunks[item.index]), chunks[item.index]) for item in together]
-                before = [found.get(item.index - 1, []) for item in together]
-                heard = recogniser.transcribe(pieces, Request(language=language), before=before)
-                found |= {item.index: segments for item, segments in zip(together, heard, strict=True)}
-            return [found[item.index] for item in share]
+            said: dict[int, list[Segment]] = {}
+            for together in heard(
+                self.lanes.recogniser(self.model), samples, chunks, share, Request(language=language)
+            ):
+                said |= together
+                if time_left() < MARGIN and len(said) < len(share):
+                    raise OutOfTime(f"stopped after {len(said)} of {len(share)} chunks")
+            return [said[item.index] for item in share]
 
         row = [BatchChunk(file=0, index=index, seconds=chunk.seconds) for index, chunk in enumerate(chunks)]
         shares = self.lanes.share(self.model, row, recognise)
@@ -66,6 +67,25 @@ class Whole:
         if not recogniser.multilingual or chunk is None:
             return "en", None
         return recogniser.detect_language(_sound(samples, chunk), chunk)
+
+
+def heard(
+    recogniser: Recogniser,
+    samples: NDArray[np.int16],
+    chunks: Sequence[Chunk],
+    share: Sequence[BatchChunk],
+    request: Request = PLAIN,
+    guards: Collection[Guard] = ALL,
+) -> Iterator[dict[int, list[Segment]]]:
+    """What is said in a share of a sound's chunks, by their numbers, round by round."""
+    said: dict[int, list[Segment]] = {}
+    for together in rounds(share, recogniser.at_once):
+        numbers = [turn.chunk.index for turn in together]
+        pieces = [(_sound(samples, chunks[number]), chunks[number]) for number in numbers]
+        before = [said[turn.before.index] if turn.before else [] for turn in together]
+        found = dict(zip(numbers, recogniser.transcribe(pieces, request, guards, before), strict=True))
+        said |= found
+        yield found
 
 
 def _sound(samples: NDArray[np.int16], chunk: Chunk) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from bench.preparing import PARTS, looped
 from chalicelib.transcript import BatchChunk
 from container import catalogue, media
 from container.cutting import cut
-from container.packing import alike
+from container.packing import Turn, alike
 from container.recogniser import Piece, Recogniser
 from container.vad import SpeechDetector
 from container.whisper import Whisper
@@ -49,9 +49,9 @@ class Bare:
         self._together = [
             [
                 (audio[round(chunk.start * media.RATE) : round(chunk.end * media.RATE)], chunk)
-                for chunk in (chunks[item.index] for item in together)
+                for chunk in (chunks[turn.chunk.index] for turn in together)
             ]
-            for together in alike(row, Whisper.at_once)
+            for together in alike([Turn(item) for item in row], Whisper.at_once)
         ]
 
         layout = this_machine(model.stat().st_size)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.transcript import Batch, BatchChunk
-from container.packing import MAX_CHUNKS, alike, pack, rounds
+from container.packing import MAX_CHUNKS, Turn, alike, pack, rounds
 
 
 def chunks_of(*files: list[float]) -> list[BatchChunk]:
@@ -95,7 +95,7 @@ def test_no_other_division_has_a_shorter_longest_batch(seconds: list[float], wor
 @given(st.lists(st.floats(0.1, 30), max_size=20), st.integers(1, 5))
 def test_chunks_heard_together_are_alike(seconds: list[float], count: int) -> None:
     chunks = [BatchChunk(file=0, index=index, seconds=each) for index, each in enumerate(seconds)]
-    groups = list(alike(chunks, count))
+    groups = [[turn.chunk for turn in group] for group in alike(map(Turn, chunks), count)]
     assert sorted(chunk.index for group in groups for chunk in group) == list(range(len(chunks)))
     sizes = [len(group) for group in groups]
     assert len(groups) == round(len(seconds) / count) or sizes == [len(seconds)]
@@ -106,22 +106,42 @@ def test_chunks_heard_together_are_alike(seconds: list[float], count: int) -> No
 
 @given(st.lists(st.integers(1, 40), max_size=6), st.integers(1, 5))
 def test_chunks_of_a_file_are_heard_in_their_order(files: list[int], count: int) -> None:
-    """Most of them after the one before, and as few at a time as if there were one long row."""
+    """All but the first of a file are led, most by the one before them."""
     chunks = [
         BatchChunk(file=file, index=index, seconds=1 + 7 * index % 29)
         for file, length in enumerate(files)
         for index in range(length)
     ]
     groups = list(rounds(chunks, count))
-    heard = [(chunk.file, chunk.index) for group in groups for chunk in group]
-    assert sorted(heard) == [(chunk.file, chunk.index) for chunk in chunks]
+    turns = [turn for group in groups for turn in group]
+    assert sorted((turn.chunk.file, turn.chunk.index) for turn in turns) == [(each.file, each.index) for each in chunks]
     assert all(len(group) <= max(1.5 * count, 1) for group in groups)
-    number = {chunk: group for group, together in enumerate(groups) for chunk in [(c.file, c.index) for c in together]}
-    led = [number.get((file, index - 1), len(groups)) < number[file, index] for file, index in heard]
-    assert len(heard) - sum(led) <= count + 2 * len(files)
+    heard: set[tuple[int, int]] = set()
+    for group in groups:
+        for chunk, before in group:
+            assert (before is None) == (chunk.index == 0)
+            assert before is None or (before.file == chunk.file and before.index in (0, chunk.index - 1))
+            assert before is None or (before.file, before.index) in heard
+        heard |= {(turn.chunk.file, turn.chunk.index) for turn in group}
+    right_before = [turn for turn in turns if turn.before and turn.before.index == turn.chunk.index - 1]
+    assert len(turns) - len(right_before) <= count + 2 * len(files)
 
 
 def test_a_long_file_is_heard_at_several_places_at_once() -> None:
-    chunks = [BatchChunk(file=0, index=index, seconds=20.0) for index in range(10)]
-    assert [[chunk.index for chunk in group] for group in rounds(chunks, 4)] == [[0, 2, 5, 7], [1, 3, 6, 8], [4, 9]]
+    chunks = [BatchChunk(file=0, index=index, seconds=20.0) for index in range(3, 13)]
+    turns = [[(chunk.index, before and before.index) for chunk, before in group] for group in rounds(chunks, 4)]
+    assert turns == [
+        [(3, None)],
+        [(4, 3), (7, 3), (10, 3)],
+        [(5, 4), (8, 7), (11, 10)],
+        [(6, 5), (9, 8), (12, 11)],
+    ]
     assert list(rounds([], 4)) == []
+
+
+def test_what_is_missing_of_a_file_is_not_what_was_said_before() -> None:
+    chunks = [BatchChunk(file=0, index=index, seconds=20.0) for index in (0, 1, 3)]
+    assert [[(chunk.index, before and before.index) for chunk, before in group] for group in rounds(chunks, 4)] == [
+        [(0, None), (3, None)],
+        [(1, 0)],
+    ]

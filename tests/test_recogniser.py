@@ -142,26 +142,20 @@ class TestRecogniser:
         heard(recogniser, short, request=Request(translate=True, prompt="Zanzibar, Ouagadougou."))
         assert heard(recogniser, kennedy) == before
 
-    def test_what_was_said_before_leads(
-        self, recogniser: Recogniser, kennedy: Samples, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Where that is made use of: tiny is no better with it, and of whisper.cpp's models none was measured."""
+    def test_what_was_said_before_leads(self, recogniser: Recogniser, kennedy: Samples) -> None:
+        """Where that is made use of: of whisper.cpp's models none was measured."""
         said = "my fellow AMERICANS. Your COUNTRY. My fellow AMERICANS."
         before = [[Segment(start=0, end=2, text=said, words=[])], []]
-        (bare,) = recogniser.transcribe([(kennedy, whole(kennedy))], before=before[:1])
-        assert plain(bare) == SENTENCE
-        monkeypatch.setattr(own, "LEAST_LED", 384)
         led, bare = recogniser.transcribe([(kennedy, whole(kennedy))] * 2, before=before)
         assert text(led) == text(bare), "as long as the shortest"
+        assert plain(bare) == SENTENCE
         (led,) = recogniser.transcribe([(kennedy, whole(kennedy))], before=before[:1])
         assert ("you. Ask" in text(led)) == isinstance(recogniser._engine, own.Whisper)
-        assert plain(bare) == SENTENCE
 
     def test_nothing_is_left_out_of_what_is_said_again_and_again(
-        self, recogniser: Recogniser, kennedy: Samples, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+        self, recogniser: Recogniser, kennedy: Samples, models_dir: Path
     ) -> None:
         """A model that is led by what it has just heard may take it for said."""
-        monkeypatch.setattr(own, "LEAST_LED", 384)
         audio = np.concatenate([kennedy, np.zeros(RATE, np.float32)] * 12)
         detector = SpeechDetector(weights.path(weights.VAD, models_dir))
         detector.feed((audio * 32767).astype(np.int16))
