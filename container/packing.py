@@ -44,20 +44,20 @@ def rounds(chunks: Sequence[BatchChunk], count: int) -> Iterator[list[Turn]]:
     """All chunks, some `count` of them together, those of a file one after the other, each after the one before it.
 
     Runs of a file are divided, as evenly as can be, where there would be fewer in a round. Then the run's first chunk
-    is heard before the others, and goes before all parts: not what was said right before, but by whom and of what.
+    is heard before the others, and goes before all parts: not what was said right before, but of the same file.
     """
-    at = enumerate(chunks)
-    runs = [[chunk for _, chunk in run] for _, run in groupby(at, lambda at: (at[1].file, at[1].index - at[0]))]
-    most = math.ceil((len(chunks) - len(runs)) / count)
+    numbered = enumerate(chunks)
+    runs = [[chunk for _, chunk in run] for _, run in groupby(numbered, lambda at: (at[1].file, at[1].index - at[0]))]
+    most = max(1, math.ceil((len(chunks) - len(runs)) / count))
     turns: defaultdict[int, list[Turn]] = defaultdict(list)
     for first, *rest in runs:
         turns[0].append(Turn(first))
-        parts = math.ceil(len(rest) / most) if rest else 0
+        parts = math.ceil(len(rest) / most)
         for part in range(parts):
             row = [first, *rest[len(rest) * part // parts : len(rest) * (part + 1) // parts]]
             for turn, (before, chunk) in enumerate(pairwise(row), 1):
                 turns[turn].append(Turn(chunk, before))
-    for _, together in sorted(turns.items()):
+    for together in turns.values():
         yield from alike(together, count)
 
 

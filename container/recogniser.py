@@ -78,7 +78,7 @@ class Recogniser:
 
         Times are on the timeline that the chunks are on. Words lie within a chunk's spans of speech. `translate` has no
         effect on models that know English only. `at_once` chunks of about the same length are best given together.
-        `before` is what was said right before each of them, as far as it is known: nothing, if not given.
+        `before` is what was said before each of them, as far as it is known: nothing, if not given.
         """
         request = replace(request, attempts=Guard.ATTEMPTS in guards)
         passes = [

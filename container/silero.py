@@ -38,7 +38,7 @@ def onnx(file: bytes) -> bytes:
         return _network(constants(file))
     except KeyError as missing:
         raise MalformedFile(f"The voice activity model has no {missing}.") from None
-    except (ValueError, IndexError, ZeroDivisionError):
+    except (ValueError, IndexError):
         raise MalformedFile("The weights of the voice activity model are not what they should be.") from None
 
 
@@ -91,6 +91,8 @@ def _part(graph: Graph, x: str, start: int, end: int, step: int = 1) -> str:
 
 def _convolution(graph: Graph, columns: list[str], kernel: Floats, bias: Floats, stride: int) -> list[str]:
     """Columns [n, out] of columns [n, in], beyond whose ends there is nothing, with a kernel [out, in, 3]."""
+    if bias.shape != kernel.shape[:1] or kernel.shape[2] != 3:
+        raise ValueError("This is not a convolution of three columns.")
     bias_name, found = graph.constant(bias), []
     for middle in range(0, len(columns), stride):
         near = range(max(0, middle - 1), min(len(columns), middle + 2))

@@ -42,12 +42,11 @@ class Whole:
 
         def recognise(share: Sequence[BatchChunk]) -> list[list[Segment]]:
             said: dict[int, list[Segment]] = {}
-            for together in heard(
-                self.lanes.recogniser(self.model), samples, chunks, share, Request(language=language)
-            ):
-                said |= together
-                if time_left() < MARGIN and len(said) < len(share):
+            rest = heard(self.lanes.recogniser(self.model), samples, chunks, share, Request(language=language))
+            while len(said) < len(share):
+                if time_left() < MARGIN:
                     raise OutOfTime(f"stopped after {len(said)} of {len(share)} chunks")
+                said |= next(rest)
             return [said[item.index] for item in share]
 
         row = [BatchChunk(file=0, index=index, seconds=chunk.seconds) for index, chunk in enumerate(chunks)]

@@ -177,7 +177,7 @@ def test_what_was_heard_of_voices_is_kept_until_the_end(tmp_path: Path, models_d
     with pytest.raises(MemoryError):
         steps.transcribe("j", batch)
     shorter = min(chunk.seconds for chunk in batch.chunks)
-    assert steps.transcribe("j", batch) == shorter, "the longer one is heard first"
+    assert steps.transcribe("j", batch) == shorter, "the other is stored"
     assert steps.transcribe("j", batch) == 0
     assert len(notes.told) == 3
     work = sorted(key.removeprefix("work/j/0/") for key in steps.objects.keys(keys.work("j")) if "/0/" in key)

@@ -1,5 +1,6 @@
 """Silero's network as products of matrices against the network of its package."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from container import catalogue, silero
 from container.binary import MalformedFile
 from container.catalogue import ModelError
 from container.onnx import Graph, constants
-from container.silero import CONTEXT, FRAME, STATE
+from container.silero import BANDS, CONTEXT, FRAME, STATE, WINDOW, Floats
 from container.vad import SpeechDetector
 from tests.test_speech import samples_of
 
@@ -63,11 +64,21 @@ def test_a_file_of_something_else() -> None:
         silero.onnx(graph.model({}, {}))
 
 
-def test_a_file_with_another_transform(original: bytes) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda basis: np.roll(basis, 1, axis=2),
+        lambda basis: np.concatenate([basis[BANDS:], basis[:BANDS]]),
+        lambda basis: np.concatenate([basis[:BANDS], np.abs(basis[BANDS:])]),
+        lambda basis: np.concatenate([basis[:BANDS] * np.arange(WINDOW), basis[BANDS:]]),
+        lambda basis: np.where(np.arange(WINDOW) == 0, 1, basis),
+    ],
+)
+def test_a_file_with_another_transform(original: bytes, changed: Callable[[Floats], Floats]) -> None:
+    """Another window, sines for cosines, one of both of another form, and a first sample that counts."""
     basis = constants(original)["stft.forward_basis_buffer"]
-    moved = np.roll(basis, 1, axis=2)
     with pytest.raises(MalformedFile, match="not what they should be"):
-        silero.onnx(original.replace(basis.tobytes(), moved.tobytes()))
+        silero.onnx(original.replace(basis.tobytes(), changed(basis).astype(np.float32).tobytes()))
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
