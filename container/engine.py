@@ -67,10 +67,12 @@ class Engine(Protocol):
     multilingual: bool
     at_once: int
     """How many sounds are best given together."""
+    led: bool
+    """Whether it makes use of what was said before."""
 
     def hear(self, sounds: Sequence[Samples], request: Request, before: Sequence[str]) -> list[list[Token]]:
         """The tokens of each sound, up to 30 s long; times are seconds from its start. `before` is what was said before
-        each of them, nothing if that is not known.
+        each of them, nothing if that is not known or not made use of.
         """
 
     def detect_language(self, sound: Samples) -> tuple[str, float]:

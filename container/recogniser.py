@@ -81,9 +81,10 @@ class Recogniser:
         `before` is what was said before each of them, as far as it is known: nothing, if not given.
         """
         request = replace(request, attempts=Guard.ATTEMPTS in guards)
+        led_by = [_led_by(segments) for segments in before] if before and self._engine.led else [""] * len(pieces)
         passes = [
-            _Passes(raised(audio, level(_heard(audio, chunk.start, chunk))), chunk, _led_by(segments))
-            for (audio, chunk), segments in zip(pieces, before or [()] * len(pieces), strict=True)
+            _Passes(raised(audio, level(_heard(audio, chunk.start, chunk))), chunk, said)
+            for (audio, chunk), said in zip(pieces, led_by, strict=True)
         ]
         while left := [each for each in passes if each]:
             heard = self._engine.hear([each.next for each in left], request, [each.before for each in left])
@@ -103,7 +104,8 @@ class _Passes:
     """A chunk that is heard until all speech in it has been.
 
     What was left out of a pass is heard once more, and its rest until there is none. Only the first is told what was
-    said `before`: led by that, what was left out might be left out again.
+    said `before`, and counts for nothing if anything was left out of it: who says again what was said before may be
+    taken not to have said it.
     """
 
     def __init__(self, audio: Samples, chunk: Chunk, before: str) -> None:
@@ -121,13 +123,16 @@ class _Passes:
 
     def take(self, tokens: list[Token], guards: Collection[Guard]) -> None:
         """Takes what was heard of it."""
-        self.before = ""
+        led, self.before = self.before, ""
         gap = not self._rests
         part = (self._rests or self._gaps).pop(0)
         heard = segments(tokens, part, guards)
+        *gaps, rest = _unheard(part, [word for segment in heard for word in segment.words])
+        if led and any([*gaps, rest]):
+            self._rests.append(part)
+            return
         self._found += heard
         if heard and heard[-1].end >= part.start + SHORTEST_STEP:
-            *gaps, rest = _unheard(part, [word for segment in heard for word in segment.words])
             self._gaps += [each for each in gaps if each and not gap]
             (self._gaps if gap else self._rests).extend([rest] if rest else [])
 

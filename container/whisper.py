@@ -41,6 +41,8 @@ class Whisper:
     at_once = 4
     """The decoder's weights are read once for all. More sounds take as long for each, and more memory."""
 
+    led = True
+
     def __init__(self, model_path: Path, threads: int) -> None:
         """Raises MalformedFile."""
         threadpoolctl.threadpool_limits(threads, "blas")

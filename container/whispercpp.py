@@ -44,6 +44,8 @@ class WhisperCpp:
     """An engine. A context decodes one audio at a time."""
 
     at_once = 1
+    led = False
+    """What comes of that was measured with tiny and base alone."""
 
     def __init__(self, model_path: Path, model: ggml.Hyperparameters, filters: mel.Matrix, threads: int) -> None:
         self.multilingual = model.multilingual
@@ -69,7 +71,6 @@ class WhisperCpp:
             self._context = None
 
     def hear(self, sounds: Sequence[Samples], request: Request, _: Sequence[str]) -> list[list[Token]]:
-        """What was said before is not made use of: what comes of it was measured with tiny and base alone."""
         return [self._hear(sound, request) for sound in sounds]
 
     def detect_language(self, sound: Samples) -> tuple[str, float]:

@@ -173,10 +173,14 @@ class TestRecogniser:
         assert plain(found).casefold().rstrip(".") == SENTENCE.casefold().rstrip(".")
 
     def test_every_pass_is_told_the_language_and_the_prompt(self) -> None:
-        """Of the sound that was not heard to its end there are two, of the other, which is heard with it, one."""
+        """Of the sound that was not heard to its end there are two, of the other, which is heard with it, one. What was
+        heard while it was led counts for nothing then.
+        """
         told: list[tuple[list[float], Request, list[str]]] = []
 
         class Tired:
+            led = True
+
             def hear(self, sounds: Sequence[Samples], request: Request, before: list[str]) -> list[list[Token]]:
                 told.append(([len(sound) / RATE for sound in sounds], request, before))
                 return [[Token(b" one", 1.0, 2.0), Token(b" more", 1.0, 3.5), Token(b" time", 1.0, 5.0)]] * len(sounds)
@@ -189,7 +193,11 @@ class TestRecogniser:
         pieces = [(long, whole(long)), (short, whole(short))]
         found = recogniser.transcribe(pieces, request, guards=(), before=[said[:2], said[2:]])
         expected = replace(request, attempts=False)
-        assert told == [([11.0, 5.0], expected, ["One. Two.", ""]), ([6.0], expected, [""])], "led, if it is punctuated"
+        assert told == [
+            ([11.0, 5.0], expected, ["One. Two.", ""]),  # led, if it is punctuated
+            ([11.0], expected, [""]),
+            ([6.0], expected, [""]),
+        ]
         assert [text(each) for each in found] == ["one more time one more time", "one more time"]
 
     @pytest.mark.parametrize(
