@@ -128,7 +128,7 @@ class _Passes:
         part = (self._rests or self._gaps).pop(0)
         heard = segments(tokens, part, guards)
         *gaps, rest = _unheard(part, [word for segment in heard for word in segment.words])
-        if led and any([*gaps, rest]):
+        if led and (not heard or any([*gaps, rest])):
             self._rests.append(part)
             return
         self._found += heard

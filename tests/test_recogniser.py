@@ -200,6 +200,22 @@ class TestRecogniser:
         ]
         assert [text(each) for each in found] == ["one more time one more time", "one more time"]
 
+    def test_who_says_nothing_while_led_is_heard_anew(self) -> None:
+        """Also a word that is too short to be missed."""
+
+        class Shy:
+            led = True
+
+            def hear(self, sounds: Sequence[Samples], _: Request, before: list[str]) -> list[list[Token]]:
+                assert len(sounds) == 1
+                return [[] if before[0] else [Token(b" Yes.", 1.0, 1.0)]]
+
+        recogniser = object.__new__(Recogniser)
+        recogniser._engine = Shy()  # type: ignore[assignment]
+        sound, said = np.zeros(RATE, np.float32), [Segment(start=0, end=2, text="Yes.", words=[])]
+        (found,) = recogniser.transcribe([(sound, whole(sound))], before=[said])
+        assert text(found) == "Yes."
+
     @pytest.mark.parametrize(
         ("last", "expected"),
         [
