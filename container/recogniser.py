@@ -81,7 +81,9 @@ class Recogniser:
         `before` is what was said before each of them, as far as it is known: nothing, if not given.
         """
         request = replace(request, attempts=Guard.ATTEMPTS in guards)
-        led_by = [_led_by(segments) for segments in before] if before and self._engine.led else [""] * len(pieces)
+        led_by = [_led_by(segments) for segments in before] if before and self._engine.led else [""]
+        if not all(led_by):  # prompts are as long as the shortest
+            led_by = [""] * len(pieces)
         passes = [
             _Passes(raised(audio, level(_heard(audio, chunk.start, chunk))), chunk, said)
             for (audio, chunk), said in zip(pieces, led_by, strict=True)
@@ -104,14 +106,14 @@ class _Passes:
     """A chunk that is heard until all speech in it has been.
 
     What was left out of a pass is heard once more, and its rest until there is none. Only the first is told what was
-    said `before`, and counts for nothing if anything was left out of it: who says again what was said before may be
-    taken not to have said it.
+    said `before`, and counts for nothing if anything was left out of it, unless there is nothing else: who says again
+    what was said before may be taken not to have said it.
     """
 
     def __init__(self, audio: Samples, chunk: Chunk, before: str) -> None:
         self._audio, self._start, self.before = audio, chunk.start, before
         self._rests, self._gaps = [chunk] if chunk.speech else [], list[Chunk]()
-        self._found: list[Segment] = []
+        self._found, self._led = list[Segment](), list[Segment]()
 
     def __bool__(self) -> bool:
         return bool(self._rests or self._gaps)
@@ -126,10 +128,11 @@ class _Passes:
         led, self.before = self.before, ""
         gap = not self._rests
         part = (self._rests or self._gaps).pop(0)
-        heard = segments(tokens, part, guards)
+        heard = segments(tokens, part, guards) or self._led
+        self._led = []
         *gaps, rest = _unheard(part, [word for segment in heard for word in segment.words])
         if led and (not heard or any([*gaps, rest])):
-            self._rests.append(part)
+            self._rests, self._led = [part], heard
             return
         self._found += heard
         if heard and heard[-1].end >= part.start + SHORTEST_STEP:

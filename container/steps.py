@@ -20,7 +20,7 @@ from chalicelib.ports import Index, ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
 from chalicelib.transcript import Audio, Batch, BatchChunk, Segment, Transcript, Voice
 from container import diarization
-from container.engine import SHORTEST_AUDIO, Request
+from container.engine import Request, positions
 from container.hearing import Hearing, model, samples, stored
 from container.media import MediaError
 from container.packing import Turn, pack, rounds
@@ -149,14 +149,14 @@ class Steps:
                 left = [turn for turn in together if not self._read(job_id, turn.chunk, said)]
                 if not left:
                     continue
-                seconds = sum(turn.chunk.seconds for turn in left)
-                if time_left() < slowest * seconds + MARGIN:
+                cost = sum(positions(turn.chunk.seconds) for turn in left)
+                if time_left() < slowest * cost + MARGIN:
                     raise OutOfTime(f"stopped before chunk {left[0].chunk.index} of file {left[0].chunk.file}")
                 self._job(job_id)
                 started = time.monotonic()
                 self._recognise(job, files, left, said)
-                slowest = max(slowest, (time.monotonic() - started) / max(seconds, SHORTEST_AUDIO))
-                done += seconds
+                slowest = max(slowest, (time.monotonic() - started) / cost)
+                done += sum(turn.chunk.seconds for turn in left)
         return done
 
     @unless_unwanted(none)

@@ -6,6 +6,7 @@ import wave
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from container.cutting import LONGEST
 from container.hearing import LANGUAGE_GUESSED
 from container.media import RATE
 from container.recogniser import Piece
-from container.steps import OutOfTime
+from container.steps import MARGIN, OutOfTime
 from tests.stepped import Notes, begun, transcribed
 
 Samples = NDArray[np.int16]
@@ -146,6 +147,28 @@ def test_chunks_are_heard_together_and_kept_apart(tmp_path: Path, models_dir: Pa
     assert [segment["start"] for segment in merged["segments"]] == pytest.approx(
         [0.3, LONGEST + 2.8, 2 * LONGEST + 13.7], abs=0.3
     )
+
+
+def test_a_short_chunk_does_not_tell_for_long_ones(
+    tmp_path: Path, models_dir: Path, speech: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes as much time as one of some seconds."""
+
+    class Slow(Notes):
+        def transcribe(self, *asked: Any) -> list[list[Segment]]:
+            clock.append(clock[-1] + 1.0)
+            return super().transcribe(*asked)
+
+    clock, notes = [0.0], Slow()
+    monkeypatch.setattr("container.steps.time", SimpleNamespace(monotonic=lambda: clock[-1]))
+    source = recording(tmp_path, speech[: round(1.4 * RATE)], silence(LONGEST), speech)
+    told: dict[str, Any] = {"recogniser": lambda _: notes, "batch_seconds": lambda _: 600.0}
+    steps = begun(source, tmp_path / "data", models_dir, options(language="fr"), **told)
+    steps.prepare("j", 0)
+    (batch,) = steps.batch("j")
+    assert [chunk.seconds for chunk in batch.chunks] == pytest.approx([1.4, 10.9], abs=0.4)
+    left = iter([math.inf, MARGIN + 1.5])
+    assert steps.transcribe("j", batch, lambda: next(left)) == sum(chunk.seconds for chunk in batch.chunks)
 
 
 def test_a_sound_of_no_length_is_heard(tmp_path: Path, models_dir: Path, speech: Samples) -> None:

@@ -173,8 +173,8 @@ class TestRecogniser:
         assert plain(found).casefold().rstrip(".") == SENTENCE.casefold().rstrip(".")
 
     def test_every_pass_is_told_the_language_and_the_prompt(self) -> None:
-        """Of the sound that was not heard to its end there are two, of the other, which is heard with it, one. What was
-        heard while it was led counts for nothing then.
+        """Of the sound that was not heard to its end there are two, of the other, which is heard with it, one; if they
+        are led, which both must be by something punctuated, what leaves something out counts for nothing.
         """
         told: list[tuple[list[float], Request, list[str]]] = []
 
@@ -189,32 +189,49 @@ class TestRecogniser:
         recogniser._engine = Tired()  # type: ignore[assignment]
         long, short = np.zeros(11 * RATE, np.float32), np.zeros(5 * RATE, np.float32)
         request = Request("de", translate=True, prompt="Kiesgrube")
+        expected = replace(request, attempts=False)
         said = [Segment(start=0, end=2, text=text, words=[]) for text in ("One.", "Two.", "three")]
         pieces = [(long, whole(long)), (short, whole(short))]
-        found = recogniser.transcribe(pieces, request, guards=(), before=[said[:2], said[2:]])
-        expected = replace(request, attempts=False)
-        assert told == [
-            ([11.0, 5.0], expected, ["One. Two.", ""]),  # led, if it is punctuated
-            ([11.0], expected, [""]),
-            ([6.0], expected, [""]),
-        ]
-        assert [text(each) for each in found] == ["one more time one more time", "one more time"]
+        for before, led in (
+            ([said[:2], said[2:]], False),
+            ([said[:2], said[:1]], True),
+            ([[], []], False),
+            ([], False),
+        ):
+            found = recogniser.transcribe(pieces, request, guards=(), before=before)
+            assert [text(each) for each in found] == ["one more time one more time", "one more time"]
+            if led:
+                assert told.pop(0) == ([11.0, 5.0], expected, ["One. Two.", "One."])
+            rest = [([6.0], expected, [""])]
+            assert told == ([([11.0], expected, [""]), *rest] if led else [([11.0, 5.0], expected, ["", ""]), *rest])
+            told.clear()
 
-    def test_who_says_nothing_while_led_is_heard_anew(self) -> None:
-        """Also a word that is too short to be missed."""
+    @pytest.mark.parametrize(
+        ("led", "unled", "expected"),
+        [
+            (b"", b" Yes.", "Yes."),
+            (b" Yes.", b" No.", "Yes."),
+            (b" Yes, and more.", b"", "Yes, and more."),
+            (b" Yes, and more.", b" No.", "No."),
+        ],
+    )
+    def test_what_is_led_and_leaves_something_out_is_heard_anew(self, led: bytes, unled: bytes, expected: str) -> None:
+        """Also a word that is too short to be missed; of "more" the seconds after it are missed."""
 
-        class Shy:
+        class Led:
             led = True
 
-            def hear(self, sounds: Sequence[Samples], _: Request, before: list[str]) -> list[list[Token]]:
-                assert len(sounds) == 1
-                return [[] if before[0] else [Token(b" Yes.", 1.0, 1.0)]]
+            def hear(self, sounds: Sequence[Samples], *_: object) -> list[list[Token]]:
+                said = answers.pop(0) if answers else b""
+                return [[Token(said, 1.0, 1.0)] if said else []] * len(sounds)
 
+        answers = [led, unled]
         recogniser = object.__new__(Recogniser)
-        recogniser._engine = Shy()  # type: ignore[assignment]
-        sound, said = np.zeros(RATE, np.float32), [Segment(start=0, end=2, text="Yes.", words=[])]
+        recogniser._engine = Led()  # type: ignore[assignment]
+        sound = np.zeros((4 if b"more" in led else 1) * RATE, np.float32)
+        said = [Segment(start=0, end=2, text="Yes.", words=[])]
         (found,) = recogniser.transcribe([(sound, whole(sound))], before=[said])
-        assert text(found) == "Yes."
+        assert text(found) == expected
 
     @pytest.mark.parametrize(
         ("last", "expected"),
