@@ -84,11 +84,16 @@ CANCELLED = 0.1
 In a recording whose channels are inverted to each other (a cable soldered the wrong way) the sum is silence.
 """
 
-MIXED = f"aresample={RATE}:async=1:first_pts=0,aformat=channel_layouts=mono|stereo"
+FRAMES = "asetnsamples=n=32768:p=0"
+"""ffmpeg's filter for longer frames: its threads hand over each, which takes longer than to decode the few samples of
+one.
+"""
+
+MIXED = f"aresample={RATE}:async=1:first_pts=0,aformat=channel_layouts=mono|stereo,{FRAMES}"
 """ffmpeg's filters that fill gaps, and make two channels of more."""
 
-APART = f"aresample={RATE}:async=1:first_pts=0"
-"""ffmpeg's filter that keeps all channels."""
+APART = f"aresample={RATE}:async=1:first_pts=0,{FRAMES}"
+"""ffmpeg's filters that keep all channels."""
 
 MOST_CHANNELS = 8
 """Channels that can be kept apart."""
