@@ -152,6 +152,16 @@ class TestRecogniser:
         (led,) = recogniser.transcribe([(kennedy, whole(kennedy))], before=before[:1])
         assert ("you. Ask" in text(led)) == isinstance(recogniser._engine, own.Whisper)
 
+    def test_only_the_end_of_what_was_said_before_leads(self, models_dir: Path) -> None:
+        """After what was asked for, and not at all if there is no more room."""
+        engine = own.Whisper(weights.path("tiny.en", models_dir), 1)
+        asked, said = "Zanzibar", " ".join(str(number) for number in range(1000, 1300))
+        words = engine._words
+        (prompt,) = engine._prompts(asked, [said])
+        assert prompt == [*words.tokens(asked), *words.tokens(f" {said}")[-own.BEFORE :]]
+        (prompt,) = engine._prompts(said, ["Two."])
+        assert prompt == words.tokens(said)[-engine._network.longest_prompt :]
+
     def test_nothing_is_left_out_of_what_is_said_again_and_again(
         self, recogniser: Recogniser, kennedy: Samples, models_dir: Path
     ) -> None:
