@@ -139,7 +139,7 @@ def create_job() -> Any:
     request = _request()
     key = request.headers.get("Idempotency-Key")
     created = platform.service().create_job(_owner(), request.raw_body, key, _token())
-    return Response(created, {"Location": f"/jobs/{created['id']}"}, HTTPStatus.CREATED)
+    return Response(created, {"Location": f"{_base('/jobs')}/jobs/{created['id']}"}, HTTPStatus.CREATED)
 
 
 @route("/jobs/estimate", "POST", scope=Scope.READ)
@@ -180,7 +180,8 @@ def list_files(job_id: str) -> Any:
 
 @route("/jobs/{job_id}/files", "POST")
 def add_files(job_id: str) -> Any:
-    return Response(pages.add(platform.service(), _owner(), job_id, _request().raw_body), {}, HTTPStatus.CREATED)
+    added = pages.add(platform.service(), _owner(), job_id, _request().raw_body, _token())
+    return Response(added, {}, HTTPStatus.CREATED)
 
 
 @route("/jobs/{job_id}/files/{n}/upload", "POST")
@@ -259,7 +260,7 @@ def get_own_token() -> Any:
 def create_token() -> Any:
     service = platform.service()
     created = tokens.make(service.records, _request().raw_body, service.clock())
-    return Response(created, {"Location": f"/tokens/{created['id']}"}, HTTPStatus.CREATED)
+    return Response(created, {"Location": f"{_base('/tokens')}/tokens/{created['id']}"}, HTTPStatus.CREATED)
 
 
 @route("/tokens", scope=Scope.ADMIN)

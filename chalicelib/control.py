@@ -4,7 +4,7 @@ from typing import Any
 
 from chalicelib import answers, limits, retention, views
 from chalicelib.errors import conflict
-from chalicelib.jobs import UNFINISHED, FileState, JobState, MediaFile
+from chalicelib.jobs import UNFINISHED, FileState, Job, JobState, MediaFile
 from chalicelib.service import Service
 
 PAGE = 1000
@@ -50,8 +50,10 @@ def retry(service: Service, owner: str, job_id: str, token_id: str | None = None
     if not job.state.final:
         raise conflict("This job has not ended yet: there is nothing to retry.")
     limits.admit_job(service.records, token_id, [], service.clock())
-    _renew_files(service, job_id)
+    _renew_files(service, job)
     job = service.find_job(owner, job_id)
+    if not job.state.final:  # Another request for the same was quicker.
+        return views.job(job, service.clock())
     if not any(job.count(state) for state in UNFINISHED):
         raise conflict("There is nothing to retry: no file of this job has failed in a way that another go may mend.")
     anew = {
@@ -62,7 +64,7 @@ def retry(service: Service, owner: str, job_id: str, token_id: str | None = None
         "finished_at": None,
         "recognising_since": None,
     }
-    service.records.change_job(job_id, [job.state] if job.state.final else [], anew)
+    service.records.change_job(job_id, [job.state], anew)
     service.start_if_complete(job_id)
     return views.job(service.find_job(owner, job_id), service.clock())
 
@@ -72,11 +74,17 @@ def delete(service: Service, owner: str, job_id: str) -> None:
     retention.remove(service, service.find_job(owner, job_id), int(service.clock()))
 
 
-def _renew_files(service: Service, job_id: str) -> None:
-    """Takes files that have failed, or were being worked at, back to where their media has arrived, or has to."""
+def _renew_files(service: Service, job: Job) -> None:
+    """Takes files that have failed, or were being worked at, back to where their media has arrived, or has to.
+
+    It stops when another request for the same was quicker, whose files may be at work by now.
+    """
     after = -1
     states = (FileState.FAILED, FileState.PREPARING, FileState.TRANSCRIBING)
-    while page := service.records.files(job_id, PAGE, after, states):
+    while page := service.records.files(job.id, PAGE, after, states):
+        now = service.records.job(job.id)
+        if now is None or now.attempt != job.attempt or not now.state.final:
+            return
         hopeful = [file for file in page if file.error is None or file.error.code not in HOPELESS]
         sent_again = [file for file in hopeful if _has_to_be_sent(file)]
         for file in sent_again:

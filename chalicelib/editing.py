@@ -1,8 +1,8 @@
 """Corrected transcripts: each is kept as a version of its own, and the formats are written anew from it."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import SequenceMatcher
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -10,22 +10,29 @@ from pydantic import AfterValidator, Field, FiniteFloat
 
 from chalicelib import answers, ids, keys, views
 from chalicelib.errors import conflict, not_found
-from chalicelib.fields import Count, Request
+from chalicelib.fields import LONGEST_SECONDS, Count, Request
 from chalicelib.formats import store
+from chalicelib.idempotency import digest
 from chalicelib.indexing import passages
+from chalicelib.jobs import Claim, Job, MediaFile
 from chalicelib.ports import ObjectMissing
+from chalicelib.retiming import aligned, moved
 from chalicelib.service import Service
 from chalicelib.speakers import known_as
-from chalicelib.transcript import Segment, Word
+from chalicelib.transcript import Segment
 from chalicelib.validation import field_error, parsed, wrong_fields
 from chalicelib.versions import known, read
-from chalicelib.wording import ideographic, joined, tidied
+from chalicelib.wording import joined, tidied
 
 MAX_CHARACTERS = 10_000
 MAX_SEGMENTS = 500_000
 MAX_SPEAKERS = 1000
 MAX_JOINED = 100
-Seconds = Annotated[FiniteFloat, Field(ge=0)]
+MAX_PARTS = 100
+# For so long nobody else can save: twice what an answer may take on AWS.
+SAVING_SECONDS = 60
+OTHERS_CHANGES = "Somebody else has saved a newer version meanwhile. Load it and make your changes again."
+Seconds = Annotated[FiniteFloat, Field(ge=0, le=LONGEST_SECONDS)]
 Speaker = Annotated[str, AfterValidator(known_as)]
 
 
@@ -79,8 +86,9 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
     there = known(service.objects, job.id, file.n)
     if not there:
         raise conflict("This transcript was made before transcripts could be edited. Transcribe the file again.")
-    if asked.replaces != there[-1]:
-        raise conflict("Somebody else has saved a newer version meanwhile. Load it and make your changes again.")
+    version = _new_version(service, job, file, asked.replaces, body)
+    if there[-1] not in (asked.replaces, version):
+        raise conflict(OTHERS_CHANGES)
     base = asked.base or asked.replaces
     if base not in there:
         raise wrong_fields(field_error("base", "must be one of the transcript's versions"))
@@ -92,11 +100,30 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
     if asked.segments is not None:
         segments = _edited(segments, asked.segments)
     transcript = transcript.model_copy(update={"segments": tidied(segments)})
-    version = ids.job_id(service.clock())
-    service.objects.put(keys.version(job.id, file.n, version), transcript.model_dump_json().encode())
     store(service.objects, job, file, transcript)
     service.index.put(job, file.n, passages(transcript.segments))
-    return {"versions": [_described(id) for id in [*there, version]]}
+    # Last, so that what broke off before can be sent again.
+    service.objects.put(keys.version(job.id, file.n, version), transcript.model_dump_json().encode())
+    return {"versions": [_described(id) for id in known(service.objects, job.id, file.n)]}
+
+
+def _new_version(service: Service, job: Job, file: MediaFile, replaced: str, body: str | bytes) -> str:
+    """The id of what a request makes of a version, the same if it is sent again. Raises Problem if another one that
+    does so is being answered.
+    """
+    now = service.clock()
+    first = Claim(
+        id=digest(json.dumps(["edit", job.id, file.n, replaced])),
+        job=job.id,
+        request_sha256=digest(body),
+        created_at=now,
+        expires_at=now + SAVING_SECONDS,
+    )
+    found = service.records.claim(first, now)
+    if found.request_sha256 != first.request_sha256:
+        raise conflict(OTHERS_CHANGES)
+    after = ids.time_of(replaced) + 0.001 if ids.is_job_id(replaced) else 0.0
+    return ids.event_job_id(max(found.created_at, after), job.id, str(file.n), first.request_sha256)
 
 
 def _described(id: str) -> answers.Version:
@@ -129,6 +156,9 @@ def _edited(base: Sequence[Segment], asked: Sequence[EditedSegment]) -> list[Seg
             errors.append(field_error(f"segments[{index}].{wrong[0]}", wrong[1]))
         else:
             taken.update(_numbers(wanted))
+    number, parts = max(taken.items(), key=lambda item: item[1], default=(0, 0))
+    if parts > MAX_PARTS:
+        errors.append(field_error("segments", f"must not take segment {number} more than {MAX_PARTS} times"))
     if errors:
         raise wrong_fields(*errors)
     for index, wanted in enumerate(asked):
@@ -188,53 +218,3 @@ def _changed(old: Sequence[Segment], wanted: EditedSegment, divided: bool) -> Se
     as_it_was = not divided and text == joined([segment.text for segment in old])
     words = words if as_it_was else aligned(words, text, end)
     return Segment(start=start, end=end, text=text, speaker=speaker, words=words)
-
-
-def moved(segment: Segment, start: float, end: float) -> list[Word]:
-    """The words of a segment that is to last from `start` to `end`, stretched with it."""
-    if (start, end) == (segment.start, segment.end) or end < start:
-        return segment.words
-    length = segment.end - segment.start
-    factor = (end - start) / length if length else 0.0
-
-    def new(second: float) -> float:
-        return start + (second - segment.start) * factor
-
-    return [word.model_copy(update={"start": new(word.start), "end": new(word.end)}) for word in segment.words]
-
-
-def aligned(words: Sequence[Word], text: str, end: float) -> list[Word]:
-    """The words of `text`, which somebody made of `words`: those that stay keep their times, new ones share the rest.
-
-    New words have probability 1, for a person wrote them. There are none in scripts without spaces.
-    """
-    tokens = text.split()
-    if not words or any(map(ideographic, text)):
-        return []
-    matcher = SequenceMatcher(None, [_core(word.text) for word in words], [_core(token) for token in tokens], False)
-    made: list[Word] = []
-    for kind, first, last, token, stop in matcher.get_opcodes():
-        if kind == "equal":
-            kept = zip(words[first:last], tokens[token:stop], strict=True)
-            made += [word.model_copy(update={"text": text}) for word, text in kept]
-            continue
-        since = words[first - 1].end if first else words[0].start
-        until = words[last].start if last < len(words) else max(end, words[-1].end)
-        made += _shared(tokens[token:stop], since, max(since, until))
-    return made
-
-
-def _shared(tokens: Sequence[str], start: float, end: float) -> list[Word]:
-    """`tokens` as words from `start` to `end`, each by its length."""
-    whole = sum(map(len, tokens))
-    made: list[Word] = []
-    for token in tokens:
-        until = start + (end - start) * len(token) / whole
-        made.append(Word(start=start, end=until, text=token, probability=1))
-        whole -= len(token)
-        start = until
-    return made
-
-
-def _core(text: str) -> str:
-    return "".join(character for character in text.casefold() if character.isalnum())

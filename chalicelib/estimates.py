@@ -7,12 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from chalicelib import answers, prices, speeds
-from chalicelib.fields import Count, RelativePath, Request
+from chalicelib.fields import LONGEST_SECONDS, Count, RelativePath, Request
 from chalicelib.jobs import MAX_FILES
 from chalicelib.settings import Capacity, Settings
 from chalicelib.validation import field_error, parsed, wrong_fields
-
-LONGEST_SECONDS = 100 * 3600
 
 # Bytes of a second of sound: CD quality, half of that where it is packed without loss, 128 kbit/s where with loss.
 UNPACKED, LOSSLESS, LOSSY = 176_400, 88_200, 16_000

@@ -12,13 +12,21 @@ MAX_PATH_BYTES = 900
 MAX_NAME_BYTES = 240
 
 
+# Of a recording.
+LONGEST_SECONDS = 100 * 3600
+# Larger ones are beyond 64 bits, and any disk.
+MAX_COUNT = 2**63 - 1
+# S3 takes what is to be deleted as XML.
+NOT_IN_XML = frozenset("\ufffe\uffff")
+
+
 class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
 # 3.0 is a whole number in JSON too.
 Whole = BeforeValidator(lambda number: int(number) if isinstance(number, float) and number.is_integer() else number)
-Count = Annotated[int, Field(ge=0), Whole]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT), Whole]
 UNIQUE = {"uniqueItems": True}
 
 
@@ -30,6 +38,8 @@ def relative_path(path: str) -> str:
         raise ValueError("must be a relative path with '/' between its parts, such as 'week1/video1.mp4'")
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
         raise ValueError("must not hold control characters")
+    if not NOT_IN_XML.isdisjoint(path):
+        raise ValueError("must not hold U+FFFE or U+FFFF, which are no characters")
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise ValueError("must not hold empty parts, '.' or '..'")
     if len(path.encode()) > MAX_PATH_BYTES:
@@ -40,7 +50,7 @@ def relative_path(path: str) -> str:
 
 
 # The same as a pattern, for those who check before they send.
-NAME_PATTERN = rf"(?!\.\.?(?:/|$))[^/\\\x00-\x1f\x7f]{{1,{MAX_NAME_BYTES}}}"
+NAME_PATTERN = rf"(?!\.\.?(?:/|$))[^/\\\x00-\x1f\x7f\ufffe\uffff]{{1,{MAX_NAME_BYTES}}}"
 RelativePath = Annotated[
     str,
     AfterValidator(relative_path),

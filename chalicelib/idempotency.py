@@ -20,9 +20,9 @@ def claim(records: Records, owner: str, key: str, body: str | bytes, now: float)
             field_error("Idempotency-Key", f"must have 1 to {MAX_CHARACTERS} printable ASCII characters")
         )
     wanted = Claim(
-        id=_digest(json.dumps([owner, key])),
+        id=digest(json.dumps([owner, key])),
         job=ids.job_id(now),
-        request_sha256=_digest(body),
+        request_sha256=digest(body),
         created_at=now,
         expires_at=now + KEPT_SECONDS,
     )
@@ -32,5 +32,6 @@ def claim(records: Records, owner: str, key: str, body: str | bytes, now: float)
     return found
 
 
-def _digest(text: str | bytes) -> str:
+def digest(text: str | bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()

@@ -253,7 +253,7 @@ class Job(BaseModel):
 
 
 class Claim(BaseModel):
-    """That a request that came with an `Idempotency-Key` made the job; `id` stands for the owner and the key."""
+    """That a request was the first one to do something about the job; `id` stands for what that is."""
 
     id: str
     job: str

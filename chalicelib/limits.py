@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from chalicelib.access import Scope, Token
-from chalicelib.errors import Problem
+from chalicelib.errors import Problem, unauthorized
 from chalicelib.jobs import Job
 from chalicelib.ports import Counters, Records
 from chalicelib.requests import NewFile
@@ -56,17 +56,37 @@ def admit(
 
 def admit_job(records: Records, token_id: str | None, files: Sequence[NewFile], now: float) -> Token | None:
     """The token that makes a job of `files`. Raises Problem if a limit of it is reached; what runs already goes on."""
-    token = None if token_id is None else records.token(token_id)
+    token = _valid(records, token_id)
     if token is not None:
         admit_files(token, files, len(files))
         admit_work(records, token, now)
     return token
 
 
-def admit_files(token: Token | None, files: Sequence[NewFile], total: int) -> None:
+def admit_more(
+    records: Records, job: Job, token_id: str | None, files: Sequence[NewFile], total: int, now: float
+) -> None:
+    """Raises Problem if a token may not add `files` to a job, which has `total` then, or the one that made it may not,
+    towards whose month they count.
+    """
+    adds = _valid(records, token_id)
+    made = None if job.token in (None, token_id) else records.token(job.token)
+    for token in (adds, made):
+        if token is not None:
+            admit_files(token, files, total)
+            admit_work(records, token, now)
+
+
+def _valid(records: Records, id: str | None) -> Token | None:
+    """The token of a request. Raises Problem if it was revoked after the request was let in."""
+    token = None if id is None else records.token(id)
+    if id is not None and token is None:
+        raise unauthorized()
+    return token
+
+
+def admit_files(token: Token, files: Sequence[NewFile], total: int) -> None:
     """Raises Problem if one of `files` is too large for a token, or a job of `total` files is."""
-    if token is None:
-        return
     most, largest = token.limits.files_per_job, token.limits.largest_file
     if most is not None and total > most:
         raise wrong_fields(field_error("files", f"must hold no more than {most} a job, which is this token's limit"))

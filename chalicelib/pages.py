@@ -23,7 +23,9 @@ NUMBERED = re.compile(r"(.+) \(\d+\)", re.DOTALL)
 ATTEMPTS = 20
 
 
-def add(service: Service, owner: str, job_id: str, body: str | bytes) -> answers.JobWithFiles:
+def add(
+    service: Service, owner: str, job_id: str, body: str | bytes, token_id: str | None = None
+) -> answers.JobWithFiles:
     """Adds files to a job that is not sealed, and answers as to the creation of a job, but with these files alone.
 
     Sent again, it changes nothing and is answered in the same way. With `sealed`, the job is complete: it starts as
@@ -31,7 +33,7 @@ def add(service: Service, owner: str, job_id: str, body: str | bytes) -> answers
     """
     job = service.find_job(owner, job_id)
     new = _parse(service, body)
-    files = _added(service, owner, job, new.files)
+    files = _added(service, owner, job, new.files, token_id)
     if new.sealed:
         service.records.change_job(job_id, [JobState.AWAITING_UPLOAD], {"sealed": True})
         service.start_if_complete(job_id)
@@ -48,12 +50,13 @@ def _parse(service: Service, body: str | bytes) -> NewFiles:
     return new
 
 
-def _added(service: Service, owner: str, job: Job, new: Sequence[NewFile]) -> list[MediaFile]:
+def _added(service: Service, owner: str, job: Job, new: Sequence[NewFile], token_id: str | None) -> list[MediaFile]:
     """The files as they are recorded, in the order of `new`."""
     for _ in range(ATTEMPTS):
         there = _there(service.records, job, new)
         lacking = [file for file in new if file.path not in there]
         if lacking:
+            limits.admit_more(service.records, job, token_id, new, job.files + len(lacking), service.clock())
             made = _named(service.records, job, new, lacking)
             if not service.records.add_files(job, made):
                 # The job was sealed, or others have added files, which these might be in the way of.
@@ -87,8 +90,6 @@ def _named(records: Records, job: Job, new: Sequence[NewFile], lacking: Sequence
         raise conflict("No files can be added to this job: it is sealed. Create a job with 'sealed': false for more.")
     if job.files + len(lacking) > MAX_FILES:
         raise wrong_fields(field_error("files", f"must leave the job with no more than {MAX_FILES} files"))
-    token = None if job.token is None else records.token(job.token)
-    limits.admit_files(token, new, job.files + len(lacking))
     near = _Near(records, job.id, [file.path for file in lacking])
     places = {file.path: n for n, file in enumerate(new)}
     wrong = [error for file in lacking for error in near.clashes(places[file.path], file.path)]

@@ -49,7 +49,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Deletion:
-    """That all of a job is to be deleted from `due` on, and once more at `last`, for what came late. Unix seconds."""
+    """That all of a job is to be deleted from `due` on, and again until `last`, for what came late. Unix seconds."""
 
     job: str
     due: int

@@ -5,7 +5,7 @@ What can still come afterwards, by URLs signed before or from a step at work, is
 
 import math
 
-from chalicelib import keys
+from chalicelib import idempotency, keys
 from chalicelib.jobs import Job
 from chalicelib.ports import Deletion
 from chalicelib.service import Service
@@ -17,7 +17,9 @@ LEASE_SECONDS = 900
 
 def remove(service: Service, job: Job, due: int) -> Deletion | None:
     """Hides a job and stops it, to be deleted from `due` on; `None` if it was hidden before."""
-    last = math.ceil(service.clock()) + service.settings.url_seconds
+    # Before that an Idempotency-Key would make it anew, with an execution whose name is taken.
+    claimed_until = job.created_at + idempotency.KEPT_SECONDS
+    last = math.ceil(max(service.clock() + service.settings.url_seconds, claimed_until))
     deletion = service.records.hide_job(job, due, last)
     if not job.state.final:
         service.workflow.stop(job.execution)
@@ -44,7 +46,8 @@ def _delete(service: Service, deletion: Deletion) -> None:
         service.objects.delete(prefix)
     service.index.remove(deletion.job)
     service.records.delete_files(deletion.job)
-    if service.clock() < deletion.last:
-        service.records.postpone(deletion, deletion.last)
+    now = math.ceil(service.clock())
+    if now < deletion.last:
+        service.records.postpone(deletion, min(deletion.last, now + service.settings.url_seconds))
     else:
         service.records.forget(deletion)

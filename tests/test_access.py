@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app import app
-from chalicelib import limits, platform, tokens
+from chalicelib import limits, pages, platform, tokens
 from chalicelib.access import NewToken, Scope
 from chalicelib.aws import platform as aws_platform
 from chalicelib.errors import Problem
@@ -21,6 +21,7 @@ from chalicelib.jobs import Job, Options
 from chalicelib.limits import MemoryCounters
 from chalicelib.requests import NewFile
 from local.records import SQLiteRecords
+from local.signing import base_url
 from tests.serving import MISSING, Served, Site, assert_problem, client, serving_site
 
 PUBLIC = {("GET", path) for path in ("/", "/assets/{name}", "/docs", "/health", "/openapi.json")}
@@ -143,6 +144,35 @@ def test_a_month_that_is_used_up(tmp_path: Path, limit: Any, spent: dict[str, fl
     assert said in refused.value.detail
     assert "begins on 2026-12-01" in refused.value.detail
     limits.admit_job(records, token.id, [file], NOON + 20 * 86400)
+
+
+def test_a_job_takes_no_more_files_than_its_tokens_may_send(tmp_path: Path) -> None:
+    site = Site.at(tmp_path)
+    base_url.set("http://test")
+
+    def token(**limits: Any) -> str:
+        return tokens.create(site.records, NewToken.model_validate({"owner": "ann", "limits": limits}), 0).token.id
+
+    def add(name: str, token: str | None, size: int = 1) -> HTTPStatus:
+        try:
+            pages.add(site.service, "ann", job, page(name, size), token)
+        except Problem as problem:
+            return problem.status
+        return HTTPStatus.CREATED
+
+    def page(name: str, size: int = 1) -> str:
+        return json.dumps({"files": [{"path": name, "size": size}], "sealed": False})
+
+    maker, other = token(audio_hours_per_month=1), token(files_per_job=4, largest_file=9)
+    job = site.service.create_job("ann", page("a"), None, maker)["id"]
+    assert [add("b", maker), add("c", other, 10), add("c", other)] == [201, 422, 201]
+    limits.spend(site.records, job_of(maker), site.service.clock(), audio_seconds=3601)
+    assert [add("d", maker), add("b", maker), add("d", other), add("d", None)] == [402, 201, 402, 402]
+    tokens.revoke(site.records, maker)
+    assert [add("d", maker), add("d", other), add("e", other), add("e", None)] == [401, 201, 422, 201]
+    with pytest.raises(Problem) as refused:
+        site.service.create_job("ann", page("a"), None, maker)
+    assert refused.value.status == HTTPStatus.UNAUTHORIZED
 
 
 def test_the_largest_file(tmp_path: Path) -> None:

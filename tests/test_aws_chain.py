@@ -621,6 +621,7 @@ def policy_of(role: str) -> Any:
 def test_the_deployers_policy_allows_what_is_asked_for(site: Site) -> None:
     policy = json.loads(Path("deploy/deployer-policy.json").read_text())
     operator("logs")
+    operator("reindex")
     asked = [call for call in site.calls if call.who == "deployer"]
     assert [call for call in asked if not allows(policy, call)] == []
     assert {"lambda:CreateFunction", "cloudformation:ExecuteChangeSet"} <= {call.action for call in asked}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib import keys, retention
-from chalicelib.jobs import FileError, FileState, JobState
+from chalicelib import control, idempotency, keys, retention
+from chalicelib.jobs import FileError, FileState, Job, JobState
+from chalicelib.service import Service
 from tests.serving import MISSING, Served, assert_problem, serving_site
 
 
@@ -125,6 +126,31 @@ def test_only_what_failed_is_retried_and_needs_no_upload(served: Served) -> None
     assert served.site.started[-1] == f"{job}-3"
 
 
+def test_another_retry_at_the_same_time_does_no_harm(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a second click: the first one's workflow is at the files by the time that the second comes to them."""
+    job = uploaded(served, "a.mp4", "b.mp4")
+    move(served, job, 0, FileState.SUCCEEDED)
+    move(served, job, 1, FileState.FAILED, "untranscribed")
+    end(served, job)
+    renew = control._renew_files
+
+    def later(service: Service, found: Job) -> None:
+        monkeypatch.undo()
+        assert control.retry(service, "ann", job)["state"] == "queued"
+        served.site.records.change_job(job, [JobState.QUEUED], {"state": JobState.RUNNING})
+        move(served, job, 1, FileState.PREPARING)
+        renew(service, found)
+
+    served.site.started.clear()
+    monkeypatch.setattr(control, "_renew_files", later)
+    answer = served.ann.post(f"/jobs/{job}/retry").raise_for_status().json()
+    assert (answer["state"], answer["files_by_state"]) == ("running", {"succeeded": 1, "preparing": 1})
+    recorded = served.site.records.job(job)
+    assert recorded is not None
+    assert recorded.attempt == 2
+    assert served.site.started == [f"{job}-2"]
+
+
 def test_a_file_whose_upload_failed_is_sent_again(served: Served) -> None:
     job = uploaded(served, "a.mp4", "b.mp4")
     move(served, job, 0, FileState.FAILED, "size_mismatch")
@@ -186,6 +212,7 @@ def test_a_deleted_job_is_gone_at_once_and_nothing_is_left_in_the_end(served: Se
     assert objects(served, job) != []
     swept(served, served.site.service.settings.url_seconds + 10)
     assert objects(served, job) == []
+    swept(served, idempotency.KEPT_SECONDS + 10)
     assert served.site.records.deletions(10**10, 10) == []
     assert shown(served, other)["state"] == "queued"
     assert len(objects(served, other)) == 1

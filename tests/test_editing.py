@@ -1,13 +1,18 @@
 """Corrected transcripts: versions, times of changed words, formats written anew."""
 
+import itertools
 import json
-from dataclasses import dataclass
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chalicelib import editing, ids, keys
+from chalicelib import editing, ids, keys, retiming, versions
 from chalicelib.errors import Problem
 from chalicelib.jobs import FileState
 from chalicelib.service import Service
@@ -32,7 +37,7 @@ def told(words: list[Word]) -> list[tuple[str, float, float, float]]:
 
 
 def test_words_that_stay_keep_their_times() -> None:
-    made = editing.aligned(WORDS, "Ask not, what your own country can do!", 6.5)
+    made = retiming.aligned(WORDS, "Ask not, what your own country can do!", 6.5)
     assert told(made) == [
         ("Ask", 0, 0.5, 0.4),
         ("not,", 1, 1.5, 0.4),
@@ -46,9 +51,42 @@ def test_words_that_stay_keep_their_times() -> None:
 
 
 def test_text_of_its_own_shares_the_time() -> None:
-    made = editing.aligned(WORDS, "Nothing alike", 8)
+    made = retiming.aligned(WORDS, "Nothing alike", 8)
     assert (made[0].start, made[0].end, made[-1].end) == (0, made[1].start, 8)
-    assert editing.aligned(WORDS, "国が何をしてくれるか", 8) == []
+    assert retiming.aligned(WORDS, "国が何をしてくれるか", 8) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "pairs"),
+    [
+        ("", "", []),
+        ("", "a b", []),
+        ("a b", "a b", [(0, 0), (1, 1)]),
+        ("a b c", "a c", [(0, 0), (2, 1)]),
+        ("a a a", "a a", [(0, 0), (1, 1)]),
+        ("x the cat sat on the mat", "y the dog sat on the rug", [(3, 3), (4, 4), (5, 5)]),
+        ("x a b c y", "z c a b w", [(1, 2), (2, 3)]),
+    ],
+)
+def test_which_words_stay(old: str, new: str, pairs: list[tuple[int, int]]) -> None:
+    assert retiming.kept(old.split(), new.split()) == pairs
+
+
+def test_words_that_stay_are_so_in_order_whatever_the_texts() -> None:
+    chance = random.Random(1)  # noqa: S311
+    for _ in range(500):
+        old, new = (chance.choices("abcdefgh", k=chance.randrange(12)) for _ in range(2))
+        pairs = retiming.kept(old, new)
+        assert all(old[before] == new[after] for before, after in pairs)
+        assert all(one[0] < two[0] and one[1] < two[1] for one, two in itertools.pairwise(pairs))
+
+
+def test_texts_of_few_words_take_no_longer() -> None:
+    """With `difflib`, whose time grows with the cube of their length, some twenty minutes."""
+    started = time.process_time()
+    words = [Word(start=n, end=n + 1, text="a", probability=1) for n in range(5000)]
+    assert len(retiming.aligned(words, "b a " * 2500, 5000)) == 5000
+    assert time.process_time() - started < 5
 
 
 def edited(base: list[Segment], *asked: dict[str, Any]) -> list[Segment]:
@@ -119,6 +157,13 @@ def test_numbers_of_no_segments(wrong: dict[str, Any], field: str) -> None:
     with pytest.raises(Problem) as problem:
         edited([segment(0, 2), segment(2, 7)], wrong)
     assert [error["field"] for error in problem.value.errors] == [f"segments[0].{field}"]
+
+
+def test_a_segment_is_not_divided_endlessly() -> None:
+    part = {"id": 0, "text": "Ask", "start": 0, "end": 1}
+    assert len(edited([segment(0, 7)], *[part] * 100)) == 100
+    with pytest.raises(Problem, match="segments must not take segment 0 more than 100 times"):
+        edited([segment(0, 7)], *[part] * 101)
 
 
 def test_the_time_of_a_version_is_in_its_id() -> None:
@@ -211,6 +256,55 @@ def test_a_segment_gets_another_speaker(tmp_path: Path) -> None:
     assert interview.speakers(made) == ["Ann", "Speaker 2", "Bo", "All", "Ann"]
 
 
+def test_a_correction_that_breaks_off_can_be_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interview = Interview.at(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SQLiteIndex, "put", full)
+        with pytest.raises(OSError, match="full"):
+            interview.put(replaces="original", speakers={"Speaker 1": "Ann"})
+    assert interview.speakers(interview.put(replaces="original", speakers={"Speaker 1": "Ann"}))[0] == "Ann"
+
+
+def test_a_correction_that_is_sent_again_is_one_version(tmp_path: Path) -> None:
+    interview = Interview.at(tmp_path)
+    once, again = (interview.put(replaces="original", speakers={"Speaker 1": "Ann"}) for _ in range(2))
+    assert once == again
+    assert versions.known(interview.service.objects, interview.job, 0) == ["original", once]
+
+
+def test_of_two_who_save_at_once_one_is_told(tmp_path: Path) -> None:
+    interview = Interview.at(tmp_path)
+    together = threading.Barrier(2)
+
+    def save(name: str) -> str:
+        base_url.set("http://test")
+        together.wait()
+        try:
+            interview.put(replaces="original", speakers={"Speaker 1": name})
+        except Problem as problem:
+            return str(problem.status)
+        return name
+
+    with ThreadPoolExecutor(2) as threads:
+        refused, saved = sorted(threads.map(save, ["Ann", "Bob"]))
+    assert refused == "409"
+    assert interview.text("txt").startswith(f"{saved}: ")
+    assert f"<v {saved}>" in interview.text("vtt")
+    assert versions.known(interview.service.objects, interview.job, 0)[2:] == []
+
+
+def test_a_clock_that_goes_back_makes_no_older_version(tmp_path: Path) -> None:
+    interview = Interview.at(tmp_path)
+    first = interview.put(replaces="original", speakers={"Speaker 1": "Ann"})
+    earlier = replace(interview, service=replace(interview.service, clock=lambda: ids.time_of(first) - 9))
+    second = earlier.put(replaces=first, speakers={"Ann": "Bo"})
+    assert versions.known(interview.service.objects, interview.job, 0) == ["original", first, second]
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -265,13 +359,14 @@ def test_a_correction_is_a_version_in_all_formats_and_can_be_reverted(
             assert all("Martians" in service.transcript(job, 0, format) for format in before)
             assert service.transcript(job, 0, "tsv").splitlines()[1].startswith("100\t")
 
-            stale = put(replaces="original", segments=edited)
+            stale = put(replaces="original", segments=edited[:1])
             assert (stale.status_code, "newer version" in stale.json()["detail"]) == (409, True)
             for wrong, field in (
                 ([{"id": 999}], "segments[0].id"),
                 ([{"text": "x"}], "segments[0]"),
                 ([{"id": 0, "start": 5, "end": 1}], "segments[0].end"),
                 ([{"id": 0, "start": -1}], "segments[0].start"),
+                ([{"id": 0, "end": 1e306}], "segments[0].end"),
             ):
                 refused = put(replaces=latest, segments=wrong)
                 assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
@@ -285,8 +380,6 @@ def test_a_correction_is_a_version_in_all_formats_and_can_be_reverted(
 
 @pytest.mark.parametrize("words", [30_000])
 def test_long_transcripts_are_rendered_within_a_request(words: int) -> None:
-    import time
-
     from chalicelib.formats import render
     from chalicelib.jobs import Format
     from tests.prepared import long_transcript

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench import jobs as bench
-from chalicelib import answers, pages, retention
+from chalicelib import answers, control, pages, retention
 from chalicelib.aws import platform
 from chalicelib.errors import Problem
 from chalicelib.jobs import FileState, Format, output_paths
@@ -268,6 +268,22 @@ def test_a_key_whose_job_was_not_made_or_is_deleted(service: Service, monkeypatc
     assert deleted.value.status == 409
 
 
+def test_a_key_makes_no_job_anew_for_as_long_as_it_is_known(service: Service) -> None:
+    """On AWS the execution of a second one would have a name that is taken."""
+    made, created = service.create_job("ann", KEYED, "key"), service.clock()
+
+    def after(hours: float) -> Service:
+        return replace(service, clock=lambda: created + 3600 * hours)
+
+    control.delete(after(1), "ann", made["id"])
+    for hours in (1, 2, 23.9):
+        retention.sweep(after(hours))
+        with pytest.raises(Problem, match="has been deleted"):
+            after(hours).create_job("ann", KEYED, "key")
+    retention.sweep(after(24.1))
+    assert after(24.1).create_job("ann", KEYED, "key")["id"] != made["id"]
+
+
 def test_requests_with_one_key_at_the_same_time_make_one_job(service: Service) -> None:
     together = threading.Barrier(6)
 
@@ -302,6 +318,8 @@ def test_jobs_by_label(service: Service) -> None:
     assert (found("course:bio:1"), found("year:2026")) == ([0], [])
     with pytest.raises(Problem, match="label must be the name and the value of a label"):
         service.jobs("ann", None, None, "course")
+    long = service.create_job("ann", body("a.mp4", labels={"mood": "🙂" * 200}))["id"]
+    assert [job["id"] for job in service.jobs("ann", None, None, "mood:" + "🙂" * 200)["jobs"]] == [long]
 
 
 @pytest.mark.parametrize(

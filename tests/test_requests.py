@@ -68,6 +68,7 @@ def errors(service: Service, body: Any) -> dict[str, str]:
         ("a/", "must not hold empty parts, '.' or '..'"),
         ("a\x00.mp4", "must not hold control characters"),
         ("a\n.mp4", "must not hold control characters"),
+        ("a\uffff.mp4", "must not hold U+FFFE or U+FFFF, which are no characters"),
         ("a/" * 450 + "b", "must not be longer than 900 bytes"),
         ("é" * 121, "must not hold a name longer than 240 bytes"),
         (None, "must be a string"),

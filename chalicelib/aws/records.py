@@ -14,11 +14,12 @@
 
 The other attributes are the fields of the models; `expires` is the table's time to live, in seconds since 1970. Two
 indexes have the keys of files: the local one `by_path` (`pk`, `path`), and the global one `by_state` (`pk`, `place`:
-state and number). Every read but of the latter is consistent. In the place of a job that was deleted an item `gone` is
-left for a while, so that its id is not used again. What transcripts are searched by is in the same table: see
-`chalicelib.aws.search`.
+state and number). Every read but of the latter is consistent. A label too long for a key is there by its SHA-256. In
+the place of a job that was deleted an item `gone` is left for a while, so that its id is not used again. What
+transcripts are searched by is in the same table: see `chalicelib.aws.search`.
 """
 
+import hashlib
 import itertools
 import json
 import math
@@ -464,7 +465,10 @@ def _owned_key(owner: str, job: str) -> Item:
 
 
 def _label_key(owner: str, label: tuple[str, str], job: str) -> Item:
-    return {"pk": f"label#{json.dumps([owner, *label])}", "sk": job}
+    named = json.dumps([owner, *label])
+    if len(f"label#{named}") > MAX_KEY_BYTES:
+        named = hashlib.sha256(named.encode()).hexdigest()
+    return {"pk": f"label#{named}", "sk": job}
 
 
 def _number(item: Item) -> int:
