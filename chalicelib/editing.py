@@ -86,8 +86,7 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
     there = known(service.objects, job.id, file.n)
     if not there:
         raise conflict("This transcript was made before transcripts could be edited. Transcribe the file again.")
-    version = _new_version(service, job, file, asked.replaces, body)
-    if there[-1] not in (asked.replaces, version):
+    if asked.replaces not in there:
         raise conflict(OTHERS_CHANGES)
     base = asked.base or asked.replaces
     if base not in there:
@@ -100,6 +99,9 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
     if asked.segments is not None:
         segments = _edited(segments, asked.segments)
     transcript = transcript.model_copy(update={"segments": tidied(segments)})
+    version = _new_version(service, job, file, asked.replaces, body)
+    if known(service.objects, job.id, file.n)[-1] not in (asked.replaces, version):
+        raise conflict(OTHERS_CHANGES)
     store(service.objects, job, file, transcript)
     service.index.put(job, file.n, passages(transcript.segments))
     # Last, so that what broke off before can be sent again.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chalicelib.transcript import Segment, Span, Voice
-from chalicelib.wording import slices
+from chalicelib.wording import cleaned, slices
 from container.stitching import part
 
 ALIKE = 0.35
@@ -36,7 +36,7 @@ def label(segments: Sequence[Segment], voices: Sequence[Voice], speakers: Sequen
         return speakers[min(near, key=lambda index: abs(middles[index] - middle))]
 
     labelled: list[Segment] = []
-    for segment in segments:
+    for segment in map(cleaned, segments):
         texts = slices(segment)
         told = [speaker(word) for word in segment.words] if texts else [speaker(segment)]
         start = 0

@@ -31,8 +31,10 @@ SPARE_CONTEXT = 200  75, 19   45, 20
 SPARE_CONTEXT = 300  39, 20   38, 21   40, 24   37, 31
 """
 
-TOKENS_PER_SECOND, SPARE_TOKENS = 12, 24
-"""More than anybody can say: a decoder that loops over a short sound is stopped early."""
+TOKENS_PER_SECOND, SPARE_TOKENS = 40, 24
+"""More than anybody can say: a decoder that loops over a short sound is stopped early. English takes 3 a second,
+scripts that have few tokens of their own up to 38 (Burmese at 14 letters a second).
+"""
 
 STEP, LAST_TEMPERATURE, BEST_OF = 0.2, 1.0, 2
 """Of the temperatures that are tried from 0 on where what was heard looks wrong, and attempts at each above zero."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from itertools import groupby
+from unicodedata import category
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Segment, Word
@@ -120,7 +121,7 @@ def _echo(words: list[Word]) -> slice | None:
 
     The first of a few words stays: whoever says "no, no" may hurry with the first.
     """
-    letters = [_letters(word.text) for word in words]
+    letters = [_spoken(word.text) for word in words]
     for size in range(1, min(LONGEST_ECHO, len(words) - 1) + 1):
         few = size <= SHORTEST_START
         needed = size if few else size - 1
@@ -138,6 +139,11 @@ def _echo(words: list[Word]) -> slice | None:
 def _hurried(words: list[Word]) -> bool:
     """Whether nobody can speak so fast."""
     return (words[-1].end - words[0].start) * FASTEST_SPEECH < sum(len(word.text) for word in words)
+
+
+def _spoken(text: str) -> str:
+    """`text` without spaces and punctuation: marks are vowels in some scripts, and "C++" is not "C"."""
+    return "".join(character for character in text.casefold() if category(character)[0] in "LMNS")
 
 
 def _letters(text: str) -> str:

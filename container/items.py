@@ -1,5 +1,6 @@
 """The older pipeline's way: whole objects of the media bucket in, texts in the transcripts bucket, in the same tree."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,6 +17,8 @@ from container.whole import Whole
 
 DONE = "done.txt"
 SOURCE_SECONDS = 3600
+# What a text was heard in: `talk.mp4` and `talk.mov` have texts of their own, the second one's is `talk.mov.txt`.
+SOURCE = "source-sha256"
 NOT_MEDIA = ("not_media", "no_audio", "empty")
 
 
@@ -49,11 +52,15 @@ class Items:
             return skipped("It is a folder.")
         if PurePosixPath(key).name == DONE:
             return skipped("It only says that a folder is complete.")
-        uploaded, target = self._modified(self.media, key), f"{PurePosixPath(key).with_suffix('')}.{Format.TXT}"
+        uploaded, target = self._head(self.media, key), f"{PurePosixPath(key).with_suffix('')}.{Format.TXT}"
         if uploaded is None:
             return failed(f"There is no such object in the bucket {self.media}.")
-        written = self._modified(self.transcripts, target)
-        if written is not None and written >= uploaded:
+        name = hashlib.sha256(key.encode()).hexdigest()
+        written = self._head(self.transcripts, target)
+        if written is not None and written["Metadata"].get(SOURCE, name) != name:
+            target = f"{key}.{Format.TXT}"
+            written = self._head(self.transcripts, target)
+        if written is not None and written["LastModified"] >= uploaded["LastModified"]:
             return {"Result": "transcribed", "Transcript": target}
         source = self.client.generate_presigned_url(
             "get_object", Params={"Bucket": self.media, "Key": key}, ExpiresIn=SOURCE_SECONDS
@@ -64,13 +71,14 @@ class Items:
             if error.retryable:
                 raise
             return skipped(error.message) if error.code in NOT_MEDIA else failed(error.message)
-        self.client.put_object(Bucket=self.transcripts, Key=target, Body=render(transcript, Format.TXT))
+        text = render(transcript, Format.TXT)
+        self.client.put_object(Bucket=self.transcripts, Key=target, Body=text, Metadata={SOURCE: name})
         return {"Result": "transcribed", "Transcript": target, "Seconds": round(transcript.duration, 3)}
 
-    def _modified(self, bucket: str, key: str) -> Any:
-        """When the object was stored, `None` if it is not there."""
+    def _head(self, bucket: str, key: str) -> Any:
+        """What S3 tells of an object, `None` if it is not there."""
         try:
-            return self.client.head_object(Bucket=bucket, Key=key)["LastModified"]
+            return self.client.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
                 return None

@@ -189,9 +189,11 @@ class Steps:
 
     def finish(self, job_id: str) -> None:
         """Deletes what only the workflow needed and gives the job its final state."""
+        before = self.records.job(job_id)
         self.objects.delete(keys.work(job_id))
         job = self.records.job(job_id)
-        if job is not None:
+        # Cancelled and retried meanwhile, it is another attempt's to end.
+        if job is not None and before is not None and job.attempt == before.attempt:
             changes = {"state": job.outcome, "finished_at": self.clock()}
             self.records.change_job(job_id, [JobState.RUNNING], changes)
 

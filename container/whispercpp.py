@@ -13,6 +13,7 @@ import threadpoolctl
 
 from container import accelerator, ggml, mel
 from container.alignment import Token
+from container.binary import MalformedFile
 from container.blas import Products
 from container.engine import (
     BEST_OF,
@@ -48,6 +49,7 @@ class WhisperCpp:
     """What comes of that was measured with tiny and base alone."""
 
     def __init__(self, model_path: Path, model: ggml.Hyperparameters, filters: mel.Matrix, threads: int) -> None:
+        """Raises MalformedFile."""
         self.multilingual = model.multilingual
         self._filters, self._threads = filters, threads
         params = whisper.whisper_context_default_params()
@@ -57,10 +59,15 @@ class WhisperCpp:
         params.dtw_aheads_preset = _alignment_heads(model)
         params.dtw_n_top = 2
         params.dtw_mem_size = (1 << 30) if model.text_state >= 1024 else (256 << 20)
+        # whisper.cpp takes a file for whole that lacks its last bytes, and ends Python over one that lacks more.
+        with model_path.open("rb") as file:
+            ggml.check(file, model_path.name)
         _hush()
         with _registering:
             _register()
         self._context = whisper.whisper_init_from_file_with_params(str(model_path), params)
+        if self._context is None:
+            raise MalformedFile(f"whisper.cpp cannot use {model_path.name}.")
         threadpoolctl.threadpool_limits(threads, "blas")
         self._eot = whisper.whisper_token_eot(self._context)
 

@@ -102,6 +102,11 @@ class TestLoops:
         assert kept([Segment.of(row)]) == [" ".join(expected)]
         assert kept([Segment.of(row)], Guard.LOOPS) == [" ".join([before, begun, after])]
 
+    @pytest.mark.parametrize("text", ["राम की को दे", "ไป ที่ ที กัน", "use C C++ here"])
+    def test_words_that_differ_by_marks_are_no_repetition(self, text: str) -> None:
+        words = [Word(start=n, end=n + 0.02, text=f" {word}", probability=0.9) for n, word in enumerate(text.split())]
+        assert kept([Segment.of(words)]) == [text]
+
     def test_it_can_be_left_out(self) -> None:
         assert kept(self.nines(0, 0.4, 0.42, 0.43), Guard.LOOPS) == ["nine nine nine"]
 

@@ -206,6 +206,15 @@ def test_objects_of_the_older_pipeline(function: Function, jfk_video: Path) -> N
         }
     ], "what is there is not made again"
 
+    namesake = "week1/lesson1/video 1.mov"
+    s3.put_object(Bucket=aws.MEDIA, Key=namesake, Body=video)
+    for _ in range(2):
+        other = function.invoke({"Items": [{"Key": namesake}, items[2]]})["Items"]
+        assert [one["Transcript"] for one in other] == [f"{namesake}.txt", "week1/lesson1/video 1.txt"]
+    assert words(s3.get_object(Bucket=aws.TRANSCRIPTS, Key=f"{namesake}.txt")["Body"].read().decode()) == words(
+        SENTENCE
+    )
+
 
 @pytest.mark.parametrize(
     ("changes", "message"),

@@ -19,13 +19,15 @@ from container import recogniser as module
 from container import weights, whispercpp
 from container import whisper as own
 from container.alignment import Token
+from container.binary import MalformedFile
 from container.catalogue import ModelError
 from container.cutting import cut
 from container.engine import Request, Samples
 from container.guards import ALL
 from container.media import decode
-from container.recogniser import PLAIN, Recogniser
+from container.recogniser import PLAIN, Recogniser, head
 from container.vad import SpeechDetector
+from container.whispercpp import WhisperCpp
 from tests.media_files import ffmpeg
 
 RATE = 16_000
@@ -441,6 +443,15 @@ class TestRecogniser:
         path.write_bytes(b"GGUF" + bytes(100))
         with pytest.raises(ModelError, match=r"The model ggml-odd\.bin is damaged\."):
             Recogniser(path)
+
+    @pytest.mark.parametrize("kept", [0.5, -1000])
+    def test_a_larger_model_that_ends_early(self, models_dir: Path, tmp_path: Path, kept: float) -> None:
+        """whisper.cpp would end Python, or take it for whole."""
+        path, whole = tmp_path / "ggml-odd.bin", weights.path("tiny.en", models_dir).read_bytes()
+        path.write_bytes(whole[: int(kept * len(whole)) if kept > 0 else int(kept)])
+        model, filters = head(path)
+        with pytest.raises(MalformedFile, match="it ends in the middle"):
+            WhisperCpp(path, model, filters, 1)
 
     def test_a_model_with_other_mel_filters(self, models_dir: Path, tmp_path: Path) -> None:
         """whisper.cpp would write them beyond its memory."""

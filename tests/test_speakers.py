@@ -75,6 +75,14 @@ def test_segments_are_cut_where_the_speaker_changes() -> None:
     ]
 
 
+def test_words_as_they_are_heard_are_cut_apart_too() -> None:
+    """With their spaces, which texts do not begin with."""
+    heard = spoken("Are you there? Yes, here", word_seconds=1.0)
+    spaced = [word.model_copy(update={"text": f" {word.text}"}) for word in heard.words]
+    labelled = label([Segment.of(spaced)], voices([1, 1, 1, 0, 0]), [0, 0, 0, 1, 1])
+    assert [(s.speaker, s.text) for s in labelled] == [("Speaker 1", "Are you there?"), ("Speaker 2", "Yes, here")]
+
+
 def test_without_voices_nobody_is_named() -> None:
     assert label([spoken("Yes.")], [], []) == [spoken("Yes.")]
 

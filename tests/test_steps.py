@@ -51,6 +51,22 @@ def test_late_steps_do_no_harm(tmp_path: Path, models_dir: Path, jfk: Path, stat
     assert list(steps.objects.keys("transcripts/j/")) == []
 
 
+def test_the_end_of_one_attempt_is_not_that_of_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a job that is cancelled and retried while what its workflow needed is deleted."""
+    steps = Workplace(tmp_path, tmp_path, b"secret", 1, 1).steps()
+    job = Job(id="j", owner="o", state=JobState.RUNNING, options=Options(), created_at=0, size=1, counts={})
+    steps.records.add_job(job, [])
+
+    def meanwhile(*_: object) -> None:
+        steps.records.change_job("j", [JobState.RUNNING], {"attempt": 2})
+
+    monkeypatch.setattr(type(steps.objects), "delete", meanwhile)
+    steps.finish("j")
+    recorded = steps.records.job("j")
+    assert recorded is not None
+    assert recorded.state == JobState.RUNNING
+
+
 def test_decoding_stops_when_the_job_is_cancelled(
     tmp_path: Path, models_dir: Path, jfk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
