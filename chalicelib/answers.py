@@ -40,6 +40,7 @@ class Health(TypedDict):
     status: Literal["ok"]
     version: str
     models: Annotated[list[str], _said("The names of the models that are installed.")]
+    default_model: Annotated[str, _said("The one of jobs that name none.")]
     diarizes: Annotated[bool, _said("Whether speakers can be told apart by their voices.")]
 
 

@@ -34,7 +34,9 @@ def relative_path(path: str) -> str:
     """`path` itself if it names a file inside a folder on every platform, else a ValueError that says why not."""
     if not path:
         raise ValueError("must not be empty")
-    if path.startswith("/") or "\\" in path or path[1:2] == ":":
+    if "\\" in path:
+        raise ValueError("must not hold '\\': part folders by '/', and rename a file that has it in its name")
+    if path.startswith("/") or path[1:2] == ":":
         raise ValueError("must be a relative path with '/' between its parts, such as 'week1/video1.mp4'")
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
         raise ValueError("must not hold control characters")

@@ -27,6 +27,10 @@ EXECUTION_ENDS = {
     "TIMED_OUT": "The transcription did not end in the time it may take. Retry the job: what is finished stays.",
     "ABORTED": "The transcription was stopped by the operator of this service. Retry the job: what is finished stays.",
 }
+NO_OTHER_LANGUAGES = (
+    "whoever runs this service can install others, with 'transcriber models install base' and a new start, on AWS by "
+    "'base' in MODELS and 'make deploy'"
+)
 NO_VOICES = (
     "must be false until whoever runs this service installs the model that tells voices apart: 'transcriber models "
     "install speakers' and a new start, on AWS 'speakers' in MODELS and 'make deploy'"
@@ -51,6 +55,7 @@ class Service:
             "status": "ok",
             "version": self.settings.version,
             "models": sorted(self.settings.models),
+            "default_model": self.settings.default_model,
             "diarizes": self.settings.diarizes,
         }
 
@@ -244,13 +249,19 @@ class Service:
                 )
             ]
         errors = []
+        others = ", ".join(sorted(name for name, knows_others in self.settings.models.items() if knows_others))
+        advice = f"choose another model ({others})" if others else NO_OTHER_LANGUAGES
         if not multilingual and options.language not in (languages.AUTO, "en"):
             errors.append(
-                field_error("options.language", f"must be 'en' or 'auto', since the model {model} knows English only")
+                field_error(
+                    "options.language", f"must be 'en' or 'auto', since the model {model} knows English only: {advice}"
+                )
             )
         if not multilingual and options.task == Task.TRANSLATE:
             errors.append(
-                field_error("options.task", f"must be 'transcribe', since the model {model} knows English only")
+                field_error(
+                    "options.task", f"must be 'transcribe', since the model {model} knows English only: {advice}"
+                )
             )
         return errors
 

@@ -1,8 +1,10 @@
 """What keeps Whisper from inventing text, as far as the text tells; docs/architecture.md lists all guards."""
 
+import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import groupby
+from statistics import fmean
 from unicodedata import category
 
 from chalicelib.jobs import Guard
@@ -14,6 +16,14 @@ SOUND = re.compile(r"\s*(\[.*\]|\(.*\)|\*.*\*|♪.*♪|♪.*[.!?])[\s.]*")
 
 FASTEST_SPEECH = 40
 """Characters a second: twice what a fast speaker says."""
+
+GUESSED = 0.5
+"""Geometric mean of words' probabilities below which most are guesses. tiny.en has 0.89 to 0.95 for English, 0.61 with
+noise that is 3 dB louder than the speech, and 0.07 to 0.39 for French, Italian and Russian.
+"""
+
+LEAST = 0.001
+"""Probability that the least likely word is taken to have."""
 
 LONGEST_ECHO = 30
 """Words in a phrase that a stuck decoder repeats."""
@@ -99,6 +109,12 @@ def is_phantom(segment: Segment) -> bool:
         return True
     certainty = sum(word.probability for word in segment.words) / max(1, len(segment.words))
     return letters in THANKS and certainty < CONVINCED
+
+
+def guessed(found: Sequence[Segment]) -> bool:
+    """Whether most words are guesses, as where another language is spoken than the model knows."""
+    logarithms = [math.log(max(word.probability, LEAST)) for segment in found for word in segment.words]
+    return bool(logarithms) and fmean(logarithms) < math.log(GUESSED)
 
 
 def without_echoes(found: list[Segment]) -> list[Segment]:

@@ -16,11 +16,13 @@ from chalicelib import keys, limits
 from chalicelib.formats import store
 from chalicelib.indexing import passages
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Task
+from chalicelib.languages import AUTO
 from chalicelib.ports import Index, ObjectMissing, Objects, Records
 from chalicelib.records import every_file, give_up
 from chalicelib.transcript import Audio, Batch, BatchChunk, Segment, Transcript, Voice
 from container import diarization
 from container.engine import Request, positions
+from container.guards import guessed
 from container.hearing import Hearing, model, samples, stored
 from container.media import MediaError
 from container.packing import Turn, pack, rounds
@@ -37,6 +39,9 @@ MARGIN = 10.0
 # Objects read at a time, and files whose chunks are asked for before the next.
 REQUESTS = 16
 PAGE = 1000
+ENGLISH_ONLY = (
+    "Most of this is guessed. The model {model} knows English only: for other languages choose another model."
+)
 SEGMENTS = TypeAdapter(list[Segment])
 VOICES = TypeAdapter(list[Voice])
 BATCHES = TypeAdapter(list[Batch])
@@ -185,7 +190,13 @@ class Steps:
         self.objects.put(keys.version(job_id, n, keys.ORIGINAL), transcript.model_dump_json().encode())
         store(self.objects, job, file, transcript)
         self.index.put(job, n, passages(transcript.segments))
-        self.records.move_file(file, FileState.SUCCEEDED, {"speech_seconds_done": audio.speech_seconds})
+        warnings = audio.warnings
+        # A model that knows other languages would have detected one.
+        english_only = job.options.language == AUTO and audio.language_probability is None
+        if english_only and guessed(transcript.segments):
+            warnings = [*warnings, ENGLISH_ONLY.format(model=model(job))]
+        changes = {"speech_seconds_done": audio.speech_seconds, "warnings": warnings}
+        self.records.move_file(file, FileState.SUCCEEDED, changes)
 
     def finish(self, job_id: str) -> None:
         """Deletes what only the workflow needed and gives the job its final state."""

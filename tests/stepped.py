@@ -31,6 +31,8 @@ class Notes:
     """Takes any speech for French, and hears one word in each chunk."""
 
     probability: float = 0.9
+    certainty: float = 0.9
+    """Of its words."""
     multilingual: bool = True
     at_once: int = 1
     detected: list[NDArray[np.float32]] = field(default_factory=list)
@@ -46,7 +48,8 @@ class Notes:
         told = {"language": request.language, "translate": request.translate, "prompt": request.prompt}
         self.told += [{**told, "guards": guards}] * len(pieces)
         firsts = [chunk.speech[0] for _, chunk in pieces]
-        return [[Segment.of([Word(start=first.start, end=first.end, text="oui", probability=0.9)])] for first in firsts]
+        words = [Word(start=first.start, end=first.end, text="oui", probability=self.certainty) for first in firsts]
+        return [[Segment.of([word])] for word in words]
 
 
 def begun(source: Path, data: Path, models: Path, options: Options, **parts: Any) -> Steps:

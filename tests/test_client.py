@@ -124,7 +124,7 @@ class TestTranscribe:
         fill("in/good.mp4", "in/back\\slash.mp4", "in/bell\a.mp4", f"in/{long}", f"in/{bad}")
         with Client(server.url, server.token) as client:
             results = list(client.transcribe(["in"], formats=["txt"]))
-        slashes = "Its path must be a relative path with '/' between its parts, such as 'week1/video1.mp4'."
+        slashes = "Its path must not hold '\\': part folders by '/', and rename a file that has it in its name."
         assert errors(results) == {
             "in/good.mp4": None,
             "in/back\\slash.mp4": slashes,

@@ -11,7 +11,7 @@ from chalicelib.transcript import Chunk, Segment, Span, Word
 from container import weights
 from container.alignment import Token, segments
 from container.cutting import cut
-from container.guards import ALL, guarded
+from container.guards import ALL, guarded, guessed
 from container.recogniser import Recogniser
 from container.vad import FRAME_SECONDS, Activity
 from tests.spoken import spoken
@@ -125,6 +125,11 @@ class TestHeard:
         heard = [(" [", 2.5), ("Music", 3.0), ("]", 3.0)]
         assert self.words(*heard) == []
         assert self.words(*heard, guards=ALL - {Guard.SOUNDS}) == [" [Music]"]
+
+
+@pytest.mark.parametrize(("probabilities", "guesses"), [([0.9] * 3, False), ([0.9, 0.0, 0.9], True), ([], False)])
+def test_what_is_guessed(probabilities: list[float], guesses: bool) -> None:
+    assert guessed([said("word", probability) for probability in probabilities]) == guesses
 
 
 def test_only_speech_is_heard_unless_all_is_asked_for() -> None:

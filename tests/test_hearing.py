@@ -20,7 +20,7 @@ from container.cutting import LONGEST
 from container.hearing import LANGUAGE_GUESSED
 from container.media import RATE
 from container.recogniser import Piece
-from container.steps import MARGIN, OutOfTime
+from container.steps import ENGLISH_ONLY, MARGIN, OutOfTime
 from tests.stepped import Notes, begun, transcribed
 
 Samples = NDArray[np.int16]
@@ -83,6 +83,31 @@ class TestLanguage:
             recording(tmp_path, speech), tmp_path / "data", models_dir, options(), recogniser=lambda _: notes
         )
         assert result.file.warnings == [LANGUAGE_GUESSED.format(language="fr", percent=42)]
+
+    @pytest.mark.parametrize(
+        ("asked", "multilingual", "certainty", "warned"),
+        [
+            ("auto", False, 0.3, True),
+            ("auto", False, 0.9, False),
+            ("en", False, 0.3, False),
+            ("auto", True, 0.3, False),
+        ],
+    )
+    def test_who_speaks_another_language_than_english_is_told(
+        self,
+        tmp_path: Path,
+        models_dir: Path,
+        speech: Samples,
+        asked: str,
+        multilingual: bool,
+        certainty: float,
+        warned: bool,
+    ) -> None:
+        notes = Notes(multilingual=multilingual, certainty=certainty)
+        source = recording(tmp_path, speech)
+        asked_for = options(language=asked)
+        result = transcribed(source, tmp_path / "data", models_dir, asked_for, recogniser=lambda _: notes)
+        assert result.file.warnings == ([ENGLISH_ONLY.format(model="base")] if warned else [])
 
     def test_what_is_asked_for_is_never_second_guessed(self, tmp_path: Path, models_dir: Path, speech: Samples) -> None:
         """In no window, each of which is told all that was asked for."""

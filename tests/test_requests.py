@@ -1,6 +1,7 @@
 """What the service says to requests, good and bad: exact fields and words."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def errors(service: Service, body: Any) -> dict[str, str]:
         ("", "must not be empty"),
         ("/etc/passwd", "must be a relative path with '/' between its parts, such as 'week1/video1.mp4'"),
         ("C:/video.mp4", "must be a relative path with '/' between its parts, such as 'week1/video1.mp4'"),
-        ("week1\\video.mp4", "must be a relative path with '/' between its parts, such as 'week1/video1.mp4'"),
+        ("week1\\video.mp4", "must not hold '\\': part folders by '/', and rename a file that has it in its name"),
         ("../a.mp4", "must not hold empty parts, '.' or '..'"),
         ("a/../../b.mp4", "must not hold empty parts, '.' or '..'"),
         ("a//b.mp4", "must not hold empty parts, '.' or '..'"),
@@ -107,13 +108,16 @@ def test_bad_bodies(service: Service, body: Any, expected: dict[str, str]) -> No
     assert errors(service, body) == expected
 
 
+ENGLISH_ONLY = "since the model tiny.en knows English only: choose another model (base)"
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
         ("language", "klingon", "must be 'auto' or the code of a language that Whisper knows, such as 'en'"),
-        ("language", "fr", "must be 'en' or 'auto', since the model tiny.en knows English only"),
+        ("language", "fr", f"must be 'en' or 'auto', {ENGLISH_ONLY}"),
         ("task", "summarize", "must be 'transcribe' or 'translate'"),
-        ("task", "translate", "must be 'transcribe', since the model tiny.en knows English only"),
+        ("task", "translate", f"must be 'transcribe', {ENGLISH_ONLY}"),
         ("model", "huge", "must be one of those installed: base, tiny.en"),
         ("formats", [], "must hold at least 1"),
         ("formats", ["srt", "srt"], "must name each once"),
@@ -128,6 +132,12 @@ def test_bad_bodies(service: Service, body: Any, expected: dict[str, str]) -> No
 )
 def test_bad_options(service: Service, option: str, value: Any, message: str) -> None:
     assert errors(service, {"files": ONE, "options": {option: value}}) == {f"options.{option}": message}
+
+
+def test_other_languages_have_to_be_installed(service: Service) -> None:
+    alone = replace(service, settings=replace(service.settings, models={"tiny.en": False}))
+    found = errors(alone, {"files": ONE, "options": {"language": "fr"}})
+    assert "'transcriber models install base'" in found["options.language"]
 
 
 def test_speakers_are_told_apart_in_one_way(service: Service) -> None:

@@ -44,7 +44,13 @@ def test_a_person_finds_a_friendly_word(served: Served) -> None:
 def test_health_needs_no_token(served: Served) -> None:
     response = httpx.get(f"{served.url}/health")
     assert response.status_code == HTTPStatus.OK
-    assert response.json() == {"status": "ok", "version": "0.1.0", "models": ["base", "tiny.en"], "diarizes": False}
+    assert response.json() == {
+        "status": "ok",
+        "version": "0.1.0",
+        "models": ["base", "tiny.en"],
+        "default_model": "tiny.en",
+        "diarizes": False,
+    }
     assert "server" not in response.headers
 
 

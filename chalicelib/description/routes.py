@@ -259,7 +259,13 @@ OPERATIONS = {
             ok(
                 "It does.",
                 answers.Health,
-                {"status": "ok", "version": "0.1.0", "models": ["tiny.en"], "diarizes": False},
+                {
+                    "status": "ok",
+                    "version": "0.1.0",
+                    "models": ["tiny.en"],
+                    "default_model": "tiny.en",
+                    "diarizes": False,
+                },
             ),
             public=True,
         ),
