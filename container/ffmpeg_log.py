@@ -37,6 +37,8 @@ class Log:
         self._rest = b""
         self._lines: list[str] = []
         self._errors = 0
+        self.changed = False
+        """Whether the sound's rate or channels changed in the middle."""
 
     def drain(self, descriptor: int) -> bool:
         """Read what there is; false at the end."""
@@ -53,6 +55,7 @@ class Log:
 
     def _add(self, line: str) -> None:
         self._errors += "[error]" in line or "[fatal]" in line
+        self.changed |= line.startswith("[af#") and "Reconfiguring filter graph" in line
         if len(self._lines) == 2 * self.KEPT:
             del self._lines[self.KEPT]
         self._lines.append(line)

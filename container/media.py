@@ -89,11 +89,14 @@ FRAMES = "asetnsamples=n=32768:p=0"
 one.
 """
 
-MIXED = f"aresample={RATE}:async=1:first_pts=0,aformat=channel_layouts=mono|stereo,{FRAMES}"
-"""ffmpeg's filters that fill gaps, and make two channels of more."""
+RESAMPLED = f"aresample={RATE}:async=1"
+"""ffmpeg's filter for our rate, which fills gaps."""
 
-APART = f"aresample={RATE}:async=1:first_pts=0,{FRAMES}"
-"""ffmpeg's filters that keep all channels."""
+FROM_ZERO = f"{RESAMPLED}:first_pts=0"
+"""The same, which fills what is before the first sound as well."""
+
+MIXED = "aformat=channel_layouts=mono|stereo"
+"""ffmpeg's filter that makes two channels of more."""
 
 MOST_CHANNELS = 8
 """Channels that can be kept apart."""
@@ -105,6 +108,10 @@ SAMPLE = 2
 """Bytes of a sample of one channel."""
 
 Samples = NDArray[np.int16]
+
+
+class _Changed(Exception):
+    """The sound goes on with another rate or other channels, so that all that was to come would be at wrong times."""
 
 
 @dataclass
@@ -136,10 +143,22 @@ def decode(
     to the warnings of `findings`, which are complete after the last block. Raises MediaError when there is
     nothing to have, or the source cannot be read to its end.
     """
+    findings, blocks = findings or Findings(), 0
+    try:
+        for block in _decoded(source, findings, track, split, changing=False):
+            yield block
+            blocks += 1
+    except _Changed:
+        again = _decoded(source, findings, track, split, changing=True)
+        yield from itertools.islice(again, blocks, None)
+
+
+def _decoded(source: str, findings: Findings, track: int | None, split: bool, changing: bool) -> Iterator[Samples]:
+    """Raises _Changed before anything is yielded that would be wrong, unless it is expected that the sound changes."""
     log = Log(source)
     total = 0
-    with _ffmpeg(_command(source, track, split)) as process:
-        for channels in _channels(_pcm(process, log), log):
+    with _ffmpeg(_command(source, track, split, changing)) as process:
+        for channels in _channels(_pcm(process, log, changing), log):
             block = channels if split else _one(channels)
             total += len(block)
             if total > MAX_SECONDS * RATE:
@@ -151,22 +170,38 @@ def decode(
     failure = log.failure(heard=total > 0)
     if failure:
         raise failure
-    if findings is None:
-        return
     findings.tracks, findings.track = log.tracks()
     if log.damaged(total / RATE, exit_code):
         findings.warnings.append(DAMAGED.format(seconds=total / RATE))
 
 
-def _command(source: str, track: int | None, split: bool) -> list[str]:
+def _command(source: str, track: int | None, split: bool, changing: bool) -> list[str]:
     """ffmpeg's command line: every limit stands before the input that it limits."""
+    mixed = [] if split else [MIXED]
+    if changing:
+        filters = _uniform([RESAMPLED, *mixed], [FROM_ZERO, FRAMES])
+    else:
+        filters = ["-af", ",".join([FROM_ZERO, *mixed, FRAMES])]
     return [
         *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
         *("-max_alloc", str(MAX_ALLOCATION), "-filter_threads", "1", "-threads", "1"),
+        *("-filter_complex_threads", "1"),
         *("-format_whitelist", CONTAINERS, "-codec_whitelist", DECODERS, "-max_streams", "100"),
         *("-vn", "-sn", "-dn", *_input(source)),
         *([] if track is None else ["-map", f"0:a:{track}"]),
-        *("-map_chapters", "-1", "-af", APART if split else MIXED, "-c:a", "pcm_s16be", "-f", "au", "pipe:1"),
+        *(*filters, "-map_chapters", "-1", "-c:a", "pcm_s16be", "-f", "au", "pipe:1"),
+    ]
+
+
+def _uniform(changing: list[str], steady: list[str]) -> list[str]:
+    """Options for two chains of filters: one that ffmpeg begins anew at every change, one that hears what comes of it.
+
+    A filter that is begun anew knows nothing of the sound before: it would fill what is already there, and what it
+    held back is lost. Between both, sound is encoded and decoded, which takes twice the time.
+    """
+    return [
+        *("-af", ",".join(changing), "-c:a", "pcm_s16le", "-f", "null", "-", "-dec", "0:0"),
+        *("-filter_complex", f"[dec:0]{','.join(steady)}[sound]", "-map", "[sound]"),
     ]
 
 
@@ -230,7 +265,7 @@ def _limit(pid: int) -> None:
             return
 
 
-def _pcm(process: subprocess.Popen[bytes], log: Log) -> Iterator[bytes]:
+def _pcm(process: subprocess.Popen[bytes], log: Log, changing: bool) -> Iterator[bytes]:
     """The bytes of ffmpeg's standard output."""
     assert process.stdout
     assert process.stderr
@@ -247,6 +282,9 @@ def _pcm(process: subprocess.Popen[bytes], log: Log) -> Iterator[bytes]:
                 selector.unregister(process.stderr)
             if process.stdout.fileno() in ready:
                 data = os.read(process.stdout.fileno(), PIPE_BYTES)
+                log.drain(process.stderr.fileno())  # what was said before these bytes were written
+                if log.changed and not changing:
+                    raise _Changed
                 if not data:
                     selector.unregister(process.stdout)
                     continue

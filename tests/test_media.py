@@ -36,6 +36,18 @@ def sound(source: Path | str, findings: Findings | None = None, track: int | Non
     return np.concatenate([np.zeros(0, np.int16), *decode(str(source), findings, track)])
 
 
+def joined(path: Path, *parts: Path) -> Path:
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def loudness(samples: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Of each tenth of a second, with a silent one after the last."""
+    tenths = np.append(samples, np.zeros(RATE // 5, np.int16))[: (len(samples) // (RATE // 10) + 2) * (RATE // 10)]
+    means: NDArray[np.float64] = np.abs(tenths.reshape(-1, RATE // 10).astype(np.float64)).mean(axis=1)
+    return means
+
+
 def audible(samples: NDArray[np.int16]) -> tuple[float, float]:
     loud = np.flatnonzero(np.abs(samples) > 100)
     return float(loud[0] / RATE), float(loud[-1] / RATE)
@@ -169,6 +181,29 @@ class TestTimeline:
         samples = np.abs(sound(path))
         assert len(samples) / RATE == pytest.approx(4, abs=0.05)
         assert np.all(samples[int(1.1 * RATE) : int(2.9 * RATE)] == 0)
+
+    @pytest.mark.parametrize("split", [False, True])
+    @pytest.mark.parametrize("seconds", [5, 65])
+    def test_rate_and_channels_that_change(self, folder: Path, seconds: int, split: bool) -> None:
+        """As in a podcast with another's advertisement put into it."""
+        bare = ["-write_xing", "0", "-id3v2_version", "0"]
+        tone = ["-f", "lavfi", "-i", f"sine=duration={seconds}"]
+        one = make(folder / "one.mp3", *tone, "-ar", "44100", "-ac", "1", *bare)
+        other = make(folder / "other.mp3", *tone, "-ar", "48000", "-ac", "2", *bare)
+        path = joined(folder / "changes.mp3", one, other, one)
+        samples = np.concatenate(list(decode(str(path), split=split))).reshape(-1)
+        assert len(samples) / RATE == pytest.approx(3 * seconds, abs=0.3)
+        assert np.array_equal(samples[: seconds * RATE], sound(one)[: seconds * RATE])
+        assert np.all(loudness(samples)[: 3 * seconds * 10] > 100)
+
+    @pytest.mark.parametrize("suffix", ["ts", "mkv"])
+    def test_channels_that_change_after_a_late_start_and_a_gap(self, folder: Path, suffix: str) -> None:
+        first = make(folder / "first.ts", *PICTURE, "-itsoffset", "2", *TONE, *H264, "-c:a", "ac3", "-ac", "6")
+        offset = ["-output_ts_offset", "8"]
+        second = make(folder / "second.ts", *PICTURE, *TONE, *H264, "-c:a", "ac3", "-ac", "2", *offset)
+        both = joined(folder / "both.ts", first, second)
+        loud = loudness(sound(make(folder / f"changed.{suffix}", "-i", str(both), "-c", "copy"))) > 10
+        assert np.flatnonzero(np.diff(loud)) / 10 == pytest.approx([2, 6, 8, 12], abs=0.11)
 
     def test_an_edit_list_that_skips_the_beginning(self, folder: Path) -> None:
         tone = ["-f", "lavfi", "-i", "sine=duration=6,volume='gt(t,4)':eval=frame"]
