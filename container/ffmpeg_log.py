@@ -11,6 +11,11 @@ _UNREACHABLE = (
     r"|Input/output error|Network is unreachable|Failed to resolve|certificate verify failed"
 )
 
+_CUT_OFF = (
+    "partial file|ended prematurely|Truncat|corrupt input packet"
+    "|Error during demuxing: Not yet implemented|File extends beyond end of segment"
+)
+
 _FOREIGN = r"(Format|Protocol .*) not on whitelist|Invalid data found when processing input|Unknown input format"
 
 
@@ -95,7 +100,7 @@ class Log:
 
     def damaged(self, seconds: float, exit_code: int) -> bool:
         """Whether sound is missing: it is clearly shorter than stated, and not just shorter than what else is there."""
-        if exit_code or self._complaint("partial file|ended prematurely|Truncat|corrupt input packet"):
+        if exit_code or self._complaint(_CUT_OFF):
             return True
         stated = self.duration() or 0.0
         alone = self.tracks()[0] == 1 and not self._find(r"^\[info\] +Stream #0:\d+.*: Video: ")

@@ -263,6 +263,14 @@ class TestWhatCannotBeRead:
             f"The file is damaged or incomplete: only the first {seconds:.0f} seconds of sound could be read."
         ]
 
+    @pytest.mark.parametrize("suffix", ["ogg", "webm"])
+    def test_what_ffmpeg_does_not_read_on_is_told(self, folder: Path, suffix: str) -> None:
+        """Ogg whose channels change, and a WebM behind another."""
+        parts = [make(folder / f"part{n}.{suffix}", *TONE, "-ac", str(n), "-c:a", "libopus") for n in (1, 2)]
+        findings = Findings()
+        assert len(sound(joined(folder / f"parts.{suffix}", *parts), findings)) / RATE == pytest.approx(4, abs=0.1)
+        assert findings.warnings == [media.DAMAGED.format(seconds=4)]
+
     def test_no_warning_where_nothing_is_wrong(self, video: Path, wav: Path) -> None:
         findings = Findings()
         sound(video, findings)
