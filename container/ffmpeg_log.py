@@ -59,7 +59,8 @@ class Log:
                 self._add(line.decode(errors="replace").replace(self._source, "the file")[:1000])
 
     def _add(self, line: str) -> None:
-        self._errors += "[error]" in line or "[fatal]" in line
+        # That pictures are not decoded is no fault of the file.
+        self._errors += ("[error]" in line or "[fatal]" in line) and "not on whitelist" not in line
         self.changed |= line.startswith("[af#") and "Reconfiguring filter graph" in line
         if len(self._lines) == 2 * self.KEPT:
             del self._lines[self.KEPT]
@@ -95,15 +96,20 @@ class Log:
 
     def duration(self) -> float | None:
         """Seconds of the whole media as the container states them."""
-        stated = self._find(r"^\[info\] +Duration: (\d+):(\d+):(\d+\.\d+), start")
-        return int(stated[1]) * 3600 + int(stated[2]) * 60 + float(stated[3]) if stated else None
+        stated = self._find(r"^\[info\] +Duration: (\d+):(\d+):(\d+\.\d+), start: (-?[\d.]+)")
+        if not stated:
+            return None
+        seconds = int(stated[1]) * 3600 + int(stated[2]) * 60 + float(stated[3])
+        # Matroska states when it ends by its clock, which may start anywhere.
+        return seconds - float(stated[4]) if self._find(r"^\[info\] Input #0, matroska") else seconds
 
     def damaged(self, seconds: float, exit_code: int) -> bool:
         """Whether sound is missing: it is clearly shorter than stated, and not just shorter than what else is there."""
         if exit_code or self._complaint(_CUT_OFF):
             return True
         stated = self.duration() or 0.0
-        alone = self.tracks()[0] == 1 and not self._find(r"^\[info\] +Stream #0:\d+.*: Video: ")
+        pictures = self._find(r"^\[info\] +Stream #0:\d+.*: Video: (?!.*\(attached pic\))")
+        alone = self.tracks()[0] == 1 and not pictures and not self._complaint("Estimating duration from bitrate")
         return (self._errors > 0 or alone) and seconds < stated - max(1.0, 0.01 * stated)
 
     def failure(self, *, heard: bool) -> MediaError | None:

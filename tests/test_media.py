@@ -277,6 +277,46 @@ class TestWhatCannotBeRead:
         sound(wav, findings)
         assert findings == Findings(warnings=[], tracks=1, track=0)
 
+    @pytest.mark.parametrize(
+        ("suffix", "codec"),
+        [
+            ("mkv", ["libx264", "-preset", "ultrafast"]),
+            ("webm", ["libvpx", "-deadline", "realtime"]),
+            ("webm", ["libvpx-vp9", "-deadline", "realtime"]),
+            ("avi", ["mpeg4"]),
+            ("ts", ["mpeg2video"]),
+        ],
+    )
+    def test_no_warning_where_the_picture_goes_on(self, folder: Path, suffix: str, codec: list[str]) -> None:
+        findings = Findings()
+        sound(make(folder / f"on.{suffix}", *PICTURE, *TONE, "-c:v", *codec), findings)
+        assert findings.warnings == []
+
+    def test_no_warning_where_the_length_is_a_guess(self, folder: Path) -> None:
+        """By the bits of the first seconds, where little is to be heard."""
+        noise = ["-f", "lavfi", "-i", "anoisesrc=duration=20,volume='gt(t,10)':eval=frame"]
+        findings = Findings()
+        sound(make(folder / "guess.mp3", *noise, "-q:a", "2", "-write_xing", "0", "-id3v2_version", "0"), findings)
+        assert findings.warnings == []
+
+    def test_no_warning_where_the_clock_starts_late(self, folder: Path) -> None:
+        findings = Findings()
+        path = make(folder / "clock.webm", *TONE, "-output_ts_offset", "100")
+        assert len(sound(path, findings)) / RATE == pytest.approx(4, abs=0.1)
+        assert findings.warnings == []
+
+    @pytest.mark.parametrize("suffix", ["mp3", "m4a"])
+    @pytest.mark.parametrize("part", [1.0, 0.5])
+    def test_a_cover_is_no_video(self, folder: Path, suffix: str, part: float) -> None:
+        cover = ["-i", str(make(folder / "cover.png", *PICTURE, "-frames:v", "1")), "-disposition:v:0", "attached_pic"]
+        maps = ["-map", "0", "-map", "1", "-c:v", "copy", "-movflags", "+faststart"]
+        whole = make(folder / f"cover.{suffix}", "-f", "lavfi", "-i", "sine=duration=20", *cover, *maps).read_bytes()
+        path = folder / f"part.{suffix}"
+        path.write_bytes(whole[: round(part * len(whole))])
+        findings = Findings()
+        assert len(sound(path, findings)) / RATE == pytest.approx(20 * part, abs=1.5)
+        assert len(findings.warnings) == (part < 1)
+
 
 class TestHostileInput:
     @pytest.fixture
