@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+from collections.abc import Iterator
 
 _GONE = r"HTTP error (404|410)|Server returned 404|No such file"
 _REFUSED = r"HTTP error 4\d\d|Server returned 4\d\d"
@@ -73,26 +74,41 @@ class Log:
         """Not in what ffmpeg tells about the file, which are the uploader's words."""
         return self._find(rf"\[(?:warning|error|fatal)\].*(?:{pattern})")
 
-    def lead_in(self) -> float:
-        """Seconds between the start of an MPEG stream and that of its sound.
+    def _inputs(self) -> Iterator[str]:
+        """What is told about the file itself."""
+        return itertools.takewhile(lambda line: not line.startswith("[info] Output #0"), self._lines)
 
-        ffmpeg moves such streams, whose clocks start anywhere, so that the first *selected* track starts at zero.
-        """
-        if not self._find(r"^\[info\] Input #0, mpeg(ts)?,"):
-            return 0.0
-        container = self._find(r"^\[info\] +Duration: .*, start: (-?[\d.]+)")
+    def _chosen(self) -> int | None:
+        """The number of the stream that is decoded."""
         chosen = self._find(r"^\[info\] +Stream #0:(\d+) -> #0:0 ")
-        track = chosen and self._find(rf"^\[info\] +Stream #0:{chosen[1]}\b.*: Audio: .*, start (-?[\d.]+)")
-        return max(0.0, float(track[1]) - float(container[1])) if track and container else 0.0
+        return int(chosen[1]) if chosen else None
+
+    def lead_in(self) -> float:
+        """Seconds between the start of an MPEG or Ogg stream and that of its sound.
+
+        ffmpeg moves such streams, whose clocks start anywhere, so that the first *selected* track starts at zero. Each
+        program of a transport stream has a clock of its own; without programs the whole file has one.
+        """
+        if not self._find(r"^\[info\] Input #0, (mpeg(ts)?|ogg),"):
+            return 0.0
+        begin = re.compile(r"^\[info\]   (?:Duration|Stream #0:(\d+)\b.*: (?:Audio|Video)): .*, start:? (-?[\d.]+)")
+        chosen, starts = self._chosen(), dict[int, float]()
+        for line in self._inputs():
+            if re.match(r"\[info\]   (No )?Program\b", line):
+                if chosen in starts:
+                    break
+                starts.clear()
+            elif found := begin.match(line):
+                starts[int(found[1] or -1)] = float(found[2])
+        return starts[chosen] - min(starts.values()) if chosen in starts else 0.0
 
     def tracks(self) -> tuple[int, int]:
         """How many sound tracks the file has, and the number of the one that was decoded, from 0."""
-        inputs = itertools.takewhile(lambda line: not line.startswith("[info] Output #0"), self._lines)
         pattern = re.compile(r"^\[info\] +Stream #0:(\d+)\b.*?: Audio: ")
         # A stream that several programs of a transport stream share is listed with each of them.
-        audio = sorted({int(found[1]) for line in inputs if (found := pattern.match(line))})
-        chosen = self._find(r"^\[info\] +Stream #0:(\d+) -> #0:0 ")
-        return len(audio), audio.index(int(chosen[1])) if chosen and int(chosen[1]) in audio else 0
+        audio = sorted({int(found[1]) for line in self._inputs() if (found := pattern.match(line))})
+        chosen = self._chosen()
+        return len(audio), audio.index(chosen) if chosen in audio else 0
 
     def duration(self) -> float | None:
         """Seconds of the whole media as the container states them."""

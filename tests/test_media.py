@@ -176,6 +176,19 @@ class TestTimeline:
         path = make(folder / "late.webm", *PICTURE, "-itsoffset", "2", *TONE, "-deadline", "realtime")
         assert audible(sound(path)) == pytest.approx((2, 6), abs=0.05)
 
+    def test_ogg(self, folder: Path) -> None:
+        codecs = ["-c:v", "libtheora", "-c:a", "libvorbis"]
+        path = make(folder / "late.ogg", *PICTURE, "-itsoffset", "2", *TONE, *codecs)
+        assert audible(sound(path)) == pytest.approx((2, 6), abs=0.05)
+
+    def test_programs_have_clocks_of_their_own(self, folder: Path) -> None:
+        inputs = [*PICTURE, "-itsoffset", "1", *TONE, "-itsoffset", "100", *PICTURE, "-itsoffset", "102", *TONE]
+        maps = [*("-map", "0", "-map", "1", "-map", "2", "-map", "3"), "-max_interleave_delta", "0"]
+        programs = ["-program", "st=0:st=1", "-program", "st=2:st=3"]
+        path = make(folder / "clocks.ts", *inputs, *maps, *H264, "-c:a", "mp2", *programs)
+        assert audible(sound(path, track=0)) == pytest.approx((1, 5), abs=0.05)
+        assert audible(sound(path, track=1)) == pytest.approx((2, 6), abs=0.05)
+
     def test_a_gap_is_filled_with_silence(self, folder: Path) -> None:
         path = make(folder / "gap.mkv", *TONE, "-af", "aselect='lt(t,1)+gt(t,3)'", "-c:a", "pcm_s16le")
         samples = np.abs(sound(path))
