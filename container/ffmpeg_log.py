@@ -128,6 +128,10 @@ class Log:
         alone = self.tracks()[0] == 1 and not pictures and not self._complaint("Estimating duration from bitrate")
         return (self._errors > 0 or alone) and seconds < stated - max(1.0, 0.01 * stated)
 
+    def unmixable(self) -> bool:
+        """Whether ffmpeg does not know how to mix the channels."""
+        return bool(self._complaint("Rematrix is needed|hannel layout '.*' is not supported"))
+
     def failure(self, *, heard: bool) -> MediaError | None:
         """The error that the log amounts to, if there is one."""
         if self._complaint(_GONE):

@@ -17,7 +17,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -96,7 +96,7 @@ FROM_ZERO = f"{RESAMPLED}:first_pts=0"
 """The same, which fills what is before the first sound as well."""
 
 MIXED = "aformat=channel_layouts=mono|stereo"
-"""ffmpeg's filter that makes two channels of more."""
+"""ffmpeg's filter that makes two channels of more, if it knows where they belong."""
 
 MOST_CHANNELS = 8
 """Channels that can be kept apart."""
@@ -110,10 +110,6 @@ SAMPLE = 2
 Samples = NDArray[np.int16]
 
 
-class _Changed(Exception):
-    """The sound goes on with another rate or other channels, so that all that was to come would be at wrong times."""
-
-
 @dataclass
 class Findings:
     """What decoding finds out besides the sound: sentences for the file's owner, and how many sound tracks there are.
@@ -124,6 +120,36 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     tracks: int = 1
     track: int = 0
+
+
+@dataclass(frozen=True)
+class _Filters:
+    """Whether ffmpeg mixes channels to two at most, and is prepared for a rate or channels that change."""
+
+    mixed: bool
+    changing: bool = False
+
+    def options(self) -> list[str]:
+        """One chain of filters, or two: one that is begun anew at every change, one that hears what comes of it.
+
+        A filter that is begun anew knows nothing of the sound before: it would fill what is already there, and what it
+        held back is lost. Between both, sound is encoded and decoded, which takes twice the time.
+        """
+        mixed = [MIXED] if self.mixed else []
+        if not self.changing:
+            return ["-af", ",".join([FROM_ZERO, *mixed, FRAMES])]
+        return [
+            *("-af", ",".join([RESAMPLED, *mixed]), "-c:a", "pcm_s16le", "-f", "null", "-", "-dec", "0:0"),
+            *("-filter_complex", f"[dec:0]{FROM_ZERO},{FRAMES}[sound]", "-map", "[sound]"),
+        ]
+
+
+class _Otherwise(Exception):
+    """The file is to be decoded anew with other `filters`; what was yielded until now is right."""
+
+    def __init__(self, filters: _Filters) -> None:
+        super().__init__()
+        self.filters = filters
 
 
 def decode(
@@ -143,22 +169,23 @@ def decode(
     to the warnings of `findings`, which are complete after the last block. Raises MediaError when there is
     nothing to have, or the source cannot be read to its end.
     """
-    findings, blocks = findings or Findings(), 0
-    try:
-        for block in _decoded(source, findings, track, split, changing=False):
-            yield block
-            blocks += 1
-    except _Changed:
-        again = _decoded(source, findings, track, split, changing=True)
-        yield from itertools.islice(again, blocks, None)
+    findings, filters, blocks = findings or Findings(), _Filters(mixed=not split), 0
+    while True:
+        try:
+            for block in itertools.islice(_decoded(source, findings, track, split, filters), blocks, None):
+                yield block
+                blocks += 1
+            return
+        except _Otherwise as otherwise:
+            filters = otherwise.filters
 
 
-def _decoded(source: str, findings: Findings, track: int | None, split: bool, changing: bool) -> Iterator[Samples]:
-    """Raises _Changed before anything is yielded that would be wrong, unless it is expected that the sound changes."""
+def _decoded(source: str, findings: Findings, track: int | None, split: bool, filters: _Filters) -> Iterator[Samples]:
+    """What ffmpeg gives by these filters. Raises _Otherwise where they are not the right ones."""
     log = Log(source)
     total = 0
-    with _ffmpeg(_command(source, track, split, changing)) as process:
-        for channels in _channels(_pcm(process, log, changing), log):
+    with _ffmpeg(_command(source, track, filters)) as process:
+        for channels in _channels(_pcm(process, log, filters), log, split):
             block = channels if split else _one(channels)
             total += len(block)
             if total > MAX_SECONDS * RATE:
@@ -167,6 +194,8 @@ def _decoded(source: str, findings: Findings, track: int | None, split: bool, ch
         exit_code = process.wait(PATIENCE)
     if exit_code in INTERRUPTED:
         raise MediaError("interrupted", "Reading the file was interrupted.", retryable=True)
+    if filters.mixed and not total and log.unmixable():
+        raise _Otherwise(replace(filters, mixed=False))
     failure = log.failure(heard=total > 0)
     if failure:
         raise failure
@@ -175,13 +204,8 @@ def _decoded(source: str, findings: Findings, track: int | None, split: bool, ch
         findings.warnings.append(DAMAGED.format(seconds=total / RATE))
 
 
-def _command(source: str, track: int | None, split: bool, changing: bool) -> list[str]:
+def _command(source: str, track: int | None, filters: _Filters) -> list[str]:
     """ffmpeg's command line: every limit stands before the input that it limits."""
-    mixed = [] if split else [MIXED]
-    if changing:
-        filters = _uniform([RESAMPLED, *mixed], [FROM_ZERO, FRAMES])
-    else:
-        filters = ["-af", ",".join([FROM_ZERO, *mixed, FRAMES])]
     return [
         *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
         *("-max_alloc", str(MAX_ALLOCATION), "-filter_threads", "1", "-threads", "1"),
@@ -189,19 +213,7 @@ def _command(source: str, track: int | None, split: bool, changing: bool) -> lis
         *("-format_whitelist", CONTAINERS, "-codec_whitelist", DECODERS, "-max_streams", "100"),
         *("-vn", "-sn", "-dn", *_input(source)),
         *([] if track is None else ["-map", f"0:a:{track}"]),
-        *(*filters, "-map_chapters", "-1", "-c:a", "pcm_s16be", "-f", "au", "pipe:1"),
-    ]
-
-
-def _uniform(changing: list[str], steady: list[str]) -> list[str]:
-    """Options for two chains of filters: one that ffmpeg begins anew at every change, one that hears what comes of it.
-
-    A filter that is begun anew knows nothing of the sound before: it would fill what is already there, and what it
-    held back is lost. Between both, sound is encoded and decoded, which takes twice the time.
-    """
-    return [
-        *("-af", ",".join(changing), "-c:a", "pcm_s16le", "-f", "null", "-", "-dec", "0:0"),
-        *("-filter_complex", f"[dec:0]{','.join(steady)}[sound]", "-map", "[sound]"),
+        *(*filters.options(), "-map_chapters", "-1", "-c:a", "pcm_s16be", "-f", "au", "pipe:1"),
     ]
 
 
@@ -265,7 +277,7 @@ def _limit(pid: int) -> None:
             return
 
 
-def _pcm(process: subprocess.Popen[bytes], log: Log, changing: bool) -> Iterator[bytes]:
+def _pcm(process: subprocess.Popen[bytes], log: Log, filters: _Filters) -> Iterator[bytes]:
     """The bytes of ffmpeg's standard output."""
     assert process.stdout
     assert process.stderr
@@ -283,8 +295,8 @@ def _pcm(process: subprocess.Popen[bytes], log: Log, changing: bool) -> Iterator
             if process.stdout.fileno() in ready:
                 data = os.read(process.stdout.fileno(), PIPE_BYTES)
                 log.drain(process.stderr.fileno())  # what was said before these bytes were written
-                if log.changed and not changing:
-                    raise _Changed
+                if log.changed and not filters.changing:
+                    raise _Otherwise(replace(filters, changing=True))
                 if not data:
                     selector.unregister(process.stdout)
                     continue
@@ -294,7 +306,7 @@ def _pcm(process: subprocess.Popen[bytes], log: Log, changing: bool) -> Iterator
                 raise MediaError("stalled", "Reading the file came to a halt.", retryable=True)
 
 
-def _channels(pieces: Iterator[bytes], log: Log) -> Iterator[Samples]:
+def _channels(pieces: Iterator[bytes], log: Log, split: bool) -> Iterator[Samples]:
     """Blocks [n, channels] of an AU file, led in by silence where the sound track starts late."""
     head = b""
     while len(head) < AU.size or len(head) <= AU.unpack_from(head)[1]:
@@ -303,7 +315,7 @@ def _channels(pieces: Iterator[bytes], log: Log) -> Iterator[Samples]:
             return
         head += piece
     _, offset, _, _, _, channels = AU.unpack_from(head)
-    if channels > MOST_CHANNELS:
+    if split and channels > MOST_CHANNELS:
         raise MediaError(
             "too_many_channels",
             f"The sound has {channels} channels, and at most {MOST_CHANNELS} can be transcribed apart. Transcribe it "
@@ -330,12 +342,18 @@ def _led_in(pieces: Iterator[bytes], log: Log, row: int) -> Iterator[bytes]:
 
 
 def _one(channels: Samples) -> Samples:
-    """The only channel, or the mean of two, with one of them turned round if hardly anything would be left."""
-    if channels.shape[1] == 1:
+    """The only channel, or the mean of several: of two with one turned round if hardly anything would be left."""
+    count = channels.shape[1]
+    if count == 1:
         return channels[:, 0]
-    left, right = channels.T.astype(np.float32, order="C") / 2
-    mix, difference = left + right, left - right
-    one: NDArray[np.float32] = difference if mix @ mix < CANCELLED * (difference @ difference) else mix
+    one: NDArray[np.float32] = channels.mean(axis=1, dtype=np.float32) if count > 2 else _of_two(channels)
     # Half the difference of the largest and the smallest number is rounded to one more than there is.
     whole: Samples = np.rint(one).clip(-32768, 32767).astype(np.int16)
     return whole
+
+
+def _of_two(channels: Samples) -> NDArray[np.float32]:
+    left, right = channels.T.astype(np.float32, order="C") / 2
+    mix, difference = left + right, left - right
+    one: NDArray[np.float32] = difference if mix @ mix < CANCELLED * (difference @ difference) else mix
+    return one

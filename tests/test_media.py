@@ -161,6 +161,18 @@ class TestWhatCanBeRead:
         path = make(folder / "six.wav", "-i", str(wav), "-af", f"pan=5.1|{channel}=c0", "-c:a", codec)
         assert np.allclose(sound(path), share * sound(wav), atol=12)
 
+    @pytest.mark.parametrize("channels", [9, 11, 18, 32])
+    def test_channels_whose_places_nobody_knows(self, folder: Path, wav: Path, channels: int) -> None:
+        places = "|".join(f"c{channel}={(channel + 1) / channels}*c0" for channel in range(channels))
+        path = make(folder / "places.wav", "-i", str(wav), "-af", f"pan={channels}C|{places}")
+        assert np.allclose(sound(path), (channels + 1) / 2 / channels * sound(wav), atol=2)
+
+    @pytest.mark.parametrize(("layout", "count"), [("ambisonic 1", 4), ("BL+BR", 2)])
+    def test_channels_that_are_in_no_usual_places(self, folder: Path, wav: Path, layout: str, count: int) -> None:
+        same = "|".join(f"c{channel}=c0" for channel in range(count))
+        path = make(folder / "unusual.mka", "-i", str(wav), "-af", f"pan={layout}|{same}", "-c:a", "pcm_s16le")
+        assert np.allclose(sound(path), sound(wav), atol=2)
+
 
 class TestTimeline:
     @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "flv", "mov"])
