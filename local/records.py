@@ -147,6 +147,10 @@ class SQLiteRecords:
             limit,
         )
 
+    def owners(self) -> list[str]:
+        """Whoever has jobs."""
+        return [owner for (owner,) in self._database.connection().execute("SELECT DISTINCT owner FROM jobs")]
+
     def claim(self, claim: Claim, now: float) -> Claim:
         with self._database.transaction() as database:
             database.execute("DELETE FROM claims WHERE expires_at <= ?", (now,))

@@ -94,7 +94,7 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
             executor.resume()
             courier.start()
             if not index.filled:
-                threading.Thread(target=_fill, args=(service, index), name="indexer", daemon=True).start()
+                threading.Thread(target=_fill, args=(objects, records, index), name="indexer", daemon=True).start()
             with sweeping(service, objects.clear_forgotten):
                 yield LocalService(service, objects, _token(service, data / "token"))
         finally:
@@ -120,10 +120,10 @@ def _index(workplace: Workplace) -> SQLiteIndex:
         ) from None
 
 
-def _fill(service: Service, index: SQLiteIndex) -> None:
+def _fill(objects: DiskObjects, records: SQLiteRecords, index: SQLiteIndex) -> None:
     """Makes searchable what was transcribed before there was an index. If killed, the next start does it."""
-    for owner in {token.owner for token in service.records.tokens()}:
-        rebuild(service.objects, service.records, index, owner)
+    for owner in records.owners():
+        rebuild(objects, records, index, owner)
     index.set_filled()
 
 

@@ -345,7 +345,7 @@ def test_an_index_that_was_lost_is_made_again(served: Served, tmp_path: Path) ->
     site = served.site
     anew = SQLiteIndex(tmp_path / "anew.sqlite")
     assert not anew.filled
-    _fill(site.service, anew)
+    _fill(site.objects, site.records, anew)
     assert SQLiteIndex(tmp_path / "anew.sqlite").filled
     assert found(anew, "again") == found(site.index, "again")
     assert [passage.text for passage in anew.find("ann", phrases("again"), 9).passages] == [
@@ -353,6 +353,16 @@ def test_an_index_that_was_lost_is_made_again(served: Served, tmp_path: Path) ->
     ]
     assert indexing.rebuild(site.objects, site.records, anew, "ann") == 3
     assert indexing.rebuild(site.objects, site.records, anew, "bob") == 0
+
+
+def test_who_has_no_token_for_the_moment_is_not_forgotten(served: Served, tmp_path: Path) -> None:
+    transcribed(served, "found again")
+    site = served.site
+    for token in site.records.tokens():
+        site.records.remove_token(token.id)
+    anew = SQLiteIndex(tmp_path / "anew.sqlite")
+    _fill(site.objects, site.records, anew)
+    assert len(found(anew, "again")) == 1
 
 
 def test_an_index_that_is_none_says_what_to_do(tmp_path: Path) -> None:
