@@ -7,6 +7,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """Where a translator stands for the IPv4 address in the last 32 bits (RFC 6052)."""
 
+SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "3fff::/20")))
+"""For protocols, for what is retired (6to4 relays, site-local) and for examples: not all Pythons know that."""
+
 
 def is_address(host: str) -> bool:
     return _parsed(host) is not None
@@ -30,7 +33,8 @@ def is_public(host: str) -> bool:
 
 
 def _is_public(address: Address) -> bool:
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    usual = address.is_global and not address.is_multicast and not address.is_reserved
+    return usual and not any(address in network for network in SPECIAL)
 
 
 def _parsed(host: str) -> Address | None:
