@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from urllib.parse import unquote
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,10 +23,13 @@ from chalicelib.service import Service
 from local import problems, signing
 from local.gateway import Gateway
 from local.objects import DiskObjects
+from local.protocol import Protocol
 from local.transfers import Transfers
 
 # Longer than clients keep idle connections (httpx 5 s, browsers about 60 s), so that none is closed under their hands.
+# As long may the head of a request take.
 KEEP_ALIVE_SECONDS = 75
+MAX_HEAD_BYTES = 64 * 2**10
 # What requests and open transfers may take to end when the server is stopped.
 GRACE_SECONDS = 3
 BACKLOG = 2048
@@ -78,13 +82,14 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 log_level="critical",  # errors are logged where they are answered
                 access_log=False,
                 server_header=False,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
@@ -135,6 +140,7 @@ class _Requests:
             answering = True
             await send(message)
 
+        scope = _in_origin_form(scope)
         signing.base_url.set(str(Request(scope).base_url).rstrip("/"))
         try:
             await self._app(scope, receive, send_noting)
@@ -142,6 +148,16 @@ class _Requests:
             if not answering:
                 stopping = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The server is being stopped. Try again later.")
                 await problems.answer(stopping, scope["path"], {"Connection": "close"})(scope, receive, send)
+
+
+def _in_origin_form(scope: Scope) -> Scope:
+    """With the path alone where the request names the whole URL (RFC 9112, 3.2.2)."""
+    raw: bytes = scope["raw_path"]
+    scheme, absolute, rest = raw.partition(b"://")
+    if not absolute or b"/" in scheme:
+        return scope
+    path = b"/" + rest.partition(b"/")[2]
+    return {**scope, "raw_path": path, "path": unquote(path.decode("ascii"))}
 
 
 def _listen(host: str, port: int) -> socket.socket:
