@@ -187,9 +187,12 @@ class DiskObjects:
 
     def clear_unfinished(self) -> None:
         """Takes away what a process that was killed left half written. For use while no other process writes."""
-        for path in self._temporary.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self._clear("*")
         clear_empty_folders(self.root / PARTIAL)
+
+    def clear_left_by(self, process: int) -> None:
+        """Takes away what one process that was killed left half written."""
+        self._clear(f"{process}-*")
 
     def clear_forgotten(self) -> None:
         """Takes away uploads in parts to which nothing was added for a week."""
@@ -202,7 +205,11 @@ class DiskObjects:
             raise ObjectMissing(key) from None
 
     def _new_temporary(self) -> Path:
-        return self._temporary / secrets.token_hex(16)
+        return self._temporary / f"{os.getpid()}-{secrets.token_hex(16)}"
+
+    def _clear(self, pattern: str) -> None:
+        for path in self._temporary.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _partial(self, key: str, upload: str) -> PartialFile:
         if not upload.isalnum():

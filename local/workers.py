@@ -56,6 +56,8 @@ class Worker:
             outcome, result = self._orders.recv()
         except (EOFError, OSError):
             self._process.join()
+            assert self._process.pid is not None
+            self._workplace.objects().clear_left_by(self._process.pid)
             raise WorkerLost(f"exit code {self._process.exitcode}") from None
         if outcome == "done":
             return result
