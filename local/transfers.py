@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +18,7 @@ from chalicelib.ports import ObjectMissing, UploadMissing
 from local import problems
 from local.files import DiskFull
 from local.objects import DiskObjects, Draft
-from local.partial import ChecksumDiffers, PartReplaced
+from local.partial import ChecksumDiffers, PartDraft, PartReplaced
 
 BLOCK_BYTES = 2**20
 # What the operating system writes at once (IOV_MAX).
@@ -84,7 +85,7 @@ class Transfers:
         draft = self._objects.part_draft(key, upload, span, crc32)
         try:
             self._objects.require_room(span.size)
-            with draft:
+            async with _entered(draft):
                 if draft.needed:
                     async for block in _blocks(request, span.size):
                         await run_in_threadpool(draft.write, *block)
@@ -131,6 +132,16 @@ class Download(FileResponse):
             headers = {name.decode(): value.decode() for name, value in refused["headers"] if name == b"content-range"}
             problem = Problem(HTTPStatus(refused["status"]), "The Range header asks for bytes that the file has not.")
             await problems.answer(problem, scope["path"], headers)(scope, receive, send)
+
+
+@asynccontextmanager
+async def _entered(draft: PartDraft) -> AsyncIterator[None]:
+    """Enters and leaves a draft in threads: it waits for whoever writes the same part, and for the disk."""
+    await run_in_threadpool(draft.__enter__)
+    try:
+        yield
+    finally:
+        await run_in_threadpool(draft.__exit__, None, None, None)
 
 
 def _check_length(request: Request, size: int) -> None:

@@ -1,7 +1,11 @@
 """Uploading in parts by the API: over real HTTP on one machine, and the same use cases on emulated AWS."""
 
 import json
+import os
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
@@ -101,6 +105,31 @@ def test_an_expired_part_is_refused(served: Served) -> None:
     expired = served.part_url(key_of(job), file.multipart, Span(2, PART_BYTES, 5), crc32(LAST), -1)
     assert_problem(put({**number, "url": expired}, LAST), 403, "The URL has expired.")
     assert ask(served, job)["stored"] == []
+
+
+def test_a_slow_disk_keeps_nobody_else_waiting(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = served.job(SIZE)
+    (upload,) = ask(served, job, WANTED[1])["uploads"]
+    syncing, synced, sync = threading.Event(), threading.Event(), os.fdatasync
+
+    def slow(descriptor: int) -> None:
+        syncing.set()
+        synced.wait(10)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(put, upload, LAST)
+        assert syncing.wait(10)
+        again = threads.submit(put, upload, LAST)
+        try:
+            for _ in range(10):
+                time.sleep(0.05)
+                assert httpx.get(f"{served.url}/health", timeout=1).status_code == HTTPStatus.OK
+        finally:
+            synced.set()
+        assert {first.result().status_code, again.result().status_code} == {HTTPStatus.OK}
+    assert [part["number"] for part in ask(served, job)["stored"]] == [2]
 
 
 def test_aborting_begins_anew(served: Served) -> None:
