@@ -3,15 +3,14 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path, PurePath
-from threading import Event
 
 from client import naming, text, walking
-from client.errors import Refused, SourceLost, Stopped, TranscribeError
+from client.errors import Refused, TranscribeError
 from client.models import AWAITING, File, Job, Options, Result, Source
+from client.sending import AT_ONCE, Part, Sending
 from client.unfinished import Unfinished
 from client.uploading import Uploads
 from client.walking import Found
@@ -19,24 +18,7 @@ from client.watching import Watcher
 from client.workers import Workers
 
 MOST_FILES = 1000
-AT_ONCE = 4
 APART = "Fetch one job without the other, into another folder (--output)."
-
-
-@dataclass(frozen=True)
-class Part:
-    """A job of the run: its files as they were first seen, and those of them that are here, by number."""
-
-    job: Job
-    sources: Mapping[int, Source]
-
-    @property
-    def to_send(self) -> list[File]:
-        return [file for file in self.job.awaited if file.n in self.sources]
-
-    def path(self, file: File) -> Path:
-        """What the user knows the file as."""
-        return self.sources[file.n].local if file.n in self.sources else Path(file.path)
 
 
 class Run:
@@ -55,6 +37,7 @@ class Run:
         self._force = force
         self._watcher = watcher
         self._unfinished = unfinished
+        self._sending = Sending(calls, watcher)
         self._parts: dict[str, Part] = {}
         self._stems: dict[str, Path] = {}
         self._stuck: list[str] = []
@@ -184,44 +167,17 @@ class Run:
         if sources:
             self._watcher.sending(len(sources), _size(sources))
         for id in ids:
-            lost = self._upload(id, self._parts[id])
+            lost = self._sending.upload(self._parts[id])
             if lost:
                 yield from self._again_without(id, lost)
-
-    def _upload(self, id: str, part: Part) -> dict[int, str]:
-        """Sends the files of a job; returns why some are not there, by number."""
-        lost = {file.n: _missing(file) for file in part.job.awaited if file.n not in part.sources}
-        stop = Event()
-        with Workers(AT_ONCE) as workers:
-            try:
-                going = {workers.submit(self._upload_one, id, part, file, stop): file.n for file in part.to_send}
-                for future in as_completed(going):
-                    match future.exception():
-                        case SourceLost() | Refused() as error:
-                            lost[going[future]] = str(error)
-                            # The job can't start without it, so a file that is gone spares the others the way.
-                            if isinstance(error, SourceLost):
-                                stop.set()
-                        case None | Stopped():
-                            pass
-                        case error:
-                            raise error
-            finally:
-                stop.set()
-        return lost
-
-    def _upload_one(self, id: str, part: Part, file: File, stop: Event) -> None:
-        source = part.sources[file.n]
-        self._calls.upload(id, file, source.local, sent=partial(self._watcher.sent, source), stop=stop)
-        self._watcher.arrived(source)
 
     def _again_without(self, id: str, lost: Mapping[int, str]) -> Iterator[Result]:
         """Reports the lost files, and sends the others in a new job, since a job starts only when all files are in."""
         part = self._parts.pop(id)
-        self._unfinished.forget(id)
         yield from (Result(part.path(file), lost[file.n]) for file in part.job.files if file.n in lost)
         others = [file for file in part.job.files if file.n not in lost]
         if any(file.n not in part.sources for file in others):
+            self._unfinished.forget(id)
             self._stuck.append(
                 f"Job {id} can't start before {text.count(len(lost), 'file')} more of it arrived. "
                 "Name all the files and folders that it was created with."
@@ -233,6 +189,10 @@ class Run:
                 sources.append(replace(source, size=walking.readable_size(source.local)))
             except OSError as error:
                 yield Result(source.local, f"It can't be read any more: {text.reason(error)}.")
+        if len(sources) == len(others):
+            self._sending.discard(part)
+        self._unfinished.forget(id)
+        self._watcher.created(list(self._parts))
         if sources:
             self._watcher.note(f"Sending the other {text.count(len(sources), 'file')} again as a new job.")
             before = set(self._parts)
@@ -295,10 +255,6 @@ def _size(sources: Iterable[Source]) -> int:
 
 def _is_here(file: File, here: Mapping[str, Source]) -> bool:
     return file.path in here and (file.state != AWAITING or here[file.path].size == file.size)
-
-
-def _missing(file: File) -> str:
-    return f"The job awaits it with {text.count(file.size, 'byte')}, but it is not among the files given."
 
 
 def _safe(path: str) -> str:

@@ -17,10 +17,11 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 import client
-from chalicelib import service
+from chalicelib import retention, service
 from chalicelib.jobs import FileState, JobState
 from chalicelib.ports import Upload
-from client import Client, File, Job, Options, Result, Watcher, routes, run, transport
+from client import Client, File, Job, Options, Result, Watcher, routes, run, sending, transport
+from local.files import DiskFull
 from local.objects import DiskObjects
 from tests.conftest import Figure
 from tests.finishing import SECONDS, Bench, bench, first
@@ -208,12 +209,13 @@ class TestTranscribe:
         ],
     )
     def test_a_file_lost_while_sending(self, server: Bench, spoil: object, message: str) -> None:
-        """The others are sent again as a job of their own, since the first could never start."""
+        """The others are sent again as a job of their own, since the first could never start; it is deleted."""
         assert callable(spoil)
         fill(*(f"in/{n}.mp4" for n in range(8)))
         watcher = Notes(lambda: spoil(Path("in/5.mp4")))
         with Client(server.url, server.token) as client:
             results = list(client.transcribe(["in"], formats=["txt"], watcher=watcher))
+            assert [job.files_by_state for job in client.jobs()] == [{"succeeded": 7}]
         assert errors(results) == {f"in/{n}.mp4": message if n == 5 else None for n in range(8)}
         assert texts() == {f"in/{n}.txt": f"txt of {n}.mp4\n" for n in range(8) if n != 5}
         assert watcher.notes == ["Sending the other 7 files again as a new job."]
@@ -223,8 +225,59 @@ class TestTranscribe:
         watcher = Notes(Path("a.mp4").unlink)
         with Client(server.url, server.token) as client:
             results = list(client.transcribe(["a.mp4"], watcher=watcher))
+            assert list(client.jobs()) == []
         assert errors(results) == {"a.mp4": "It can't be read any more: No such file or directory."}
-        assert watcher.notes == []
+        assert (watcher.notes, watcher.ids[-1]) == ([], [])
+
+    def test_a_disk_without_room_for_all(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What fits is sent again when the server has cleared away what came first."""
+        objects = server.site.objects
+
+        def require_room(_: DiskObjects, size: int) -> None:
+            if size == 5 and len(list(objects.keys("uploads/"))) == 4:
+                raise DiskFull
+
+        def sweep(_: object) -> None:
+            if sum(path.startswith("PUT") for path in server.paths) == 8:
+                retention.sweep(server.site.service)
+
+        monkeypatch.setattr(DiskObjects, "require_room", require_room)
+        monkeypatch.setattr(sending, "PAUSE_SECONDS", 0.1)
+        monkeypatch.setattr(sending, "AT_ONCE", 1)
+        server.fault = sweep
+        fill(*(f"in/{n}.mp4" for n in range(5)))
+        with Client(server.url, server.token) as client:
+            results = list(client.transcribe(["in"], formats=["txt"]))
+        full = "The server's disk has no room for these 5 bytes. Send the file again when there is room."
+        assert errors(results) == {f"in/{n}.mp4": full if n == 4 else None for n in range(5)}
+        assert sum(path.startswith("PUT") for path in server.paths) == 11
+
+    def test_a_job_is_kept_for_what_is_not_here_any_more(self, server: Bench) -> None:
+        fill("in/a.mp4", "in/b.mp4", "in/c.mp4")
+
+        def lose() -> None:
+            Path("in/b.mp4").unlink()
+            Path("in/c.mp4").unlink()
+
+        with Client(server.url, server.token) as client:
+            job = client.create_job([(f"{name}.mp4", 5) for name in "abc"])
+            client.upload(job.id, job.files[2], Path("in/c.mp4"))
+            results = list(client.transcribe(["in"], formats=["txt"], jobs=[job.id], watcher=Notes(lose)))
+            assert client.job(job.id).files[2].state == "uploaded"
+        gone = "It can't be read any more: No such file or directory."
+        assert errors(results) == {"in/a.mp4": None, "in/b.mp4": gone, "in/c.mp4": gone}
+
+    def test_a_job_with_transcripts_is_kept(self, server: Bench) -> None:
+        """One that was retried for the sake of a file whose upload had failed."""
+        fill("in/a.mp4", "in/b.mp4")
+        with Client(server.url, server.token) as client:
+            id = client.create_job([("a.mp4", 5), ("b.mp4", 5)]).id
+            records = server.site.records
+            file = records.file(id, 0)
+            assert file is not None
+            records.move_file(file, FileState.SUCCEEDED, {})
+            list(client.transcribe(["in"], formats=["txt"], jobs=[id], watcher=Notes(Path("in/b.mp4").unlink)))
+            assert client.job(id).files[0].state == "succeeded"
 
     def test_transcripts_that_cannot_be_written(self, server: Bench) -> None:
         fill("in/a.mp4", "in/b.mp4")
@@ -302,6 +355,7 @@ class TestContinue:
         with Client(server.url, server.token) as client:
             job = client.create_job([(f"{name}.mp4", 5) for name in "abc"])
             results = list(client.transcribe(["in"], jobs=[job.id], watcher=watcher))
+            assert [file.path for file in client.job(job.id).awaited] == ["c.mp4"]
         assert errors(results) == {
             "c.mp4": "The job awaits it with 5 bytes, but it is not among the files given.",
             "in/a.mp4": None,
