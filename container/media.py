@@ -182,18 +182,17 @@ def _pcm(process: subprocess.Popen[bytes], log: Log, filters: _Filters) -> Itera
         heard_at = time.monotonic()
         while selector.get_map():
             ready = {key.fd for key, _ in selector.select(1.0)}
-            if process.stderr.fileno() in ready and not log.drain(process.stderr.fileno()):
+            data = os.read(process.stdout.fileno(), PIPE_BYTES) if process.stdout.fileno() in ready else None
+            # After the sound, so that all is known that was said before it.
+            if not log.drain(process.stderr.fileno()) and process.stderr.fileno() in ready:
                 selector.unregister(process.stderr)
-            if process.stdout.fileno() in ready:
-                data = os.read(process.stdout.fileno(), PIPE_BYTES)
-                log.drain(process.stderr.fileno())  # what was said before these bytes were written
-                if log.changed and not filters.changing:
-                    raise _Otherwise(replace(filters, changing=True))
-                if not data:
-                    selector.unregister(process.stdout)
-                    continue
+            if log.changed and not filters.changing:
+                raise _Otherwise(replace(filters, changing=True))
+            if data:
                 yield data
                 heard_at = time.monotonic()
+            elif data is not None:
+                selector.unregister(process.stdout)
             elif time.monotonic() - heard_at > PATIENCE:
                 raise MediaError("stalled", "Reading the file came to a halt.", retryable=True)
 
