@@ -128,6 +128,10 @@ class Log:
         alone = self.tracks()[0] == 1 and not pictures and not self._complaint("Estimating duration from bitrate")
         return (self._errors > 0 or alone) and seconds < stated - max(1.0, 0.01 * stated)
 
+    def timed(self) -> bool:
+        """Whether times are right where the rate changes: bare AAC has none, and ffmpeg goes by its first rate."""
+        return not self._find(r"^\[info\] Input #0, aac,")
+
     def unmixable(self) -> bool:
         """Whether ffmpeg does not know how to mix the channels."""
         return bool(self._complaint("Rematrix is needed|hannel layout '.*' is not supported"))

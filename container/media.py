@@ -50,11 +50,17 @@ FRAMES = "asetnsamples=n=32768:p=0"
 one.
 """
 
-RESAMPLED = f"aresample={RATE}:async=1"
-"""ffmpeg's filter for our rate, which fills gaps."""
+RESAMPLED = f"aresample={RATE}"
+"""ffmpeg's filter for our rate."""
 
-FROM_ZERO = f"{RESAMPLED}:first_pts=0"
+GAPLESS = f"{RESAMPLED}:async=1"
+"""The same, which fills gaps."""
+
+FROM_ZERO = f"{GAPLESS}:first_pts=0"
 """The same, which fills what is before the first sound as well."""
+
+COUNTED = "asetpts=N/SR/TB"
+"""ffmpeg's filter for times that follow from the samples before."""
 
 MIXED = "aformat=channel_layouts=mono|stereo"
 """ffmpeg's filter that makes two channels of more, if it knows where they belong."""
@@ -88,10 +94,11 @@ class Findings:
 
 @dataclass(frozen=True)
 class _Filters:
-    """Whether ffmpeg mixes channels to two at most, and is prepared for a rate or channels that change."""
+    """Whether ffmpeg mixes channels to two at most, is ready for a rate or channels that change, and goes by times."""
 
     mixed: bool
     changing: bool = False
+    timed: bool = True
 
     def options(self) -> list[str]:
         """One chain of filters, or two: one that is begun anew at every change, one that hears what comes of it.
@@ -102,9 +109,10 @@ class _Filters:
         mixed = [MIXED] if self.mixed else []
         if not self.changing:
             return ["-af", ",".join([FROM_ZERO, *mixed, FRAMES])]
+        first, second = (GAPLESS, FROM_ZERO) if self.timed else (RESAMPLED, f"{COUNTED},{FROM_ZERO}")
         return [
-            *("-af", ",".join([RESAMPLED, *mixed]), "-c:a", "pcm_s16le", "-f", "null", "-", "-dec", "0:0"),
-            *("-filter_complex", f"[dec:0]{FROM_ZERO},{FRAMES}[sound]", "-map", "[sound]"),
+            *("-af", ",".join([first, *mixed]), "-c:a", "pcm_s16le", "-f", "null", "-", "-dec", "0:0"),
+            *("-filter_complex", f"[dec:0]{second},{FRAMES}[sound]", "-map", "[sound]"),
         ]
 
 
@@ -187,7 +195,7 @@ def _pcm(process: subprocess.Popen[bytes], log: Log, filters: _Filters) -> Itera
             if not log.drain(process.stderr.fileno()) and process.stderr.fileno() in ready:
                 selector.unregister(process.stderr)
             if log.changed and not filters.changing:
-                raise _Otherwise(replace(filters, changing=True))
+                raise _Otherwise(replace(filters, changing=True, timed=log.timed()))
             if data:
                 yield data
                 heard_at = time.monotonic()

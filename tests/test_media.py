@@ -221,6 +221,13 @@ class TestTimeline:
         assert np.array_equal(samples[: seconds * RATE], sound(one)[: seconds * RATE])
         assert np.all(loudness(samples)[: 3 * seconds * 10] > 100)
 
+    @pytest.mark.parametrize("rates", [(48000, 44100), (22050, 48000)])
+    def test_rate_that_changes_where_nothing_has_a_time(self, folder: Path, rates: tuple[int, int]) -> None:
+        parts = [make(folder / f"{rate}.aac", *TONE, "-ar", str(rate)) for rate in rates]
+        samples = sound(joined(folder / "rates.aac", *parts))
+        assert len(samples) / RATE == pytest.approx(8, abs=0.25)
+        assert np.all(loudness(samples)[:80] > 100)
+
     @pytest.mark.parametrize("suffix", ["ts", "mkv"])
     def test_channels_that_change_after_a_late_start_and_a_gap(self, folder: Path, suffix: str) -> None:
         first = make(folder / "first.ts", *PICTURE, "-itsoffset", "2", *TONE, *H264, "-c:a", "ac3", "-ac", "6")
