@@ -13,7 +13,7 @@ UNENDED = [state for state in JobState if not state.final]
 UPLOAD_FAILED = {"size_mismatch", "missing"}
 """The errors of files whose media have to be sent again."""
 
-HOPELESS = {"bad_path"}
+HOPELESS = {"bad_path", "empty"}
 """The errors of files of which nothing better can come."""
 
 AS_NEW: dict[str, Any] = {

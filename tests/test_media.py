@@ -249,7 +249,10 @@ class TestWhatCannotBeRead:
         path = folder / "empty.mp4"
         path.touch()
         error = failure(path)
-        assert (error.code, str(error)) == ("empty", "The file is empty. Upload it again.")
+        assert (error.code, str(error)) == (
+            "empty",
+            "The file is empty. Copy it again from where it comes from, and send it in a new job.",
+        )
 
     @pytest.mark.parametrize("suffix", ["png", "jpg", "gif"])
     def test_image(self, folder: Path, suffix: str) -> None:
