@@ -28,7 +28,7 @@ class Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
+        self._unset_keepalive_if_required()  # uvicorn leaves it, and with it all of this, where the client broke off
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn says less than h11)
         """Answers what h11 has just refused."""

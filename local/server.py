@@ -27,7 +27,7 @@ from local.protocol import Protocol
 from local.transfers import Transfers
 
 # Longer than clients keep idle connections (httpx 5 s, browsers about 60 s), so that none is closed under their hands.
-# As long may the head of a request take.
+# The head of a request must be whole by then as well.
 KEEP_ALIVE_SECONDS = 75
 MAX_HEAD_BYTES = 64 * 2**10
 # What requests and open transfers may take to end when the server is stopped.
