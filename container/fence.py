@@ -103,7 +103,7 @@ def _check_file(path: str) -> None:
         raise MediaError("not_media", "This is not a file.")
     if status.st_size == 0:
         raise MediaError(
-            "empty", "The file is empty. Copy it again from where it comes from, and send it in a new job."
+            "empty", "The file is empty. Copy it again from its source, and send it in a new job."
         )
 
 

@@ -251,7 +251,7 @@ class TestWhatCannotBeRead:
         error = failure(path)
         assert (error.code, str(error)) == (
             "empty",
-            "The file is empty. Copy it again from where it comes from, and send it in a new job.",
+            "The file is empty. Copy it again from its source, and send it in a new job.",
         )
 
     @pytest.mark.parametrize("suffix", ["png", "jpg", "gif"])
