@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
@@ -65,6 +65,15 @@ class Arrivals:
         return True
 
 
+@dataclass
+class Sent:
+    """A file as it was when it was sent: what has been told of it, and what was written of it, and when."""
+
+    stamp: object
+    told: list[str | None] = field(default_factory=list)
+    written: dict[Path, int | None] = field(default_factory=dict)
+
+
 class Watch:
     """Has `transcribe` work at what arrives, in a few batches at once; each begins with all that is there by then."""
 
@@ -83,7 +92,7 @@ class Watch:
         self._waiting: dict[Path, Source] = {}
         self._going: dict[Future[None], Sequence[Source]] = {}
         self._not_before = 0.0
-        self._written: dict[Path, list[tuple[Path, int | None]]] = {}
+        self._sent: dict[Path, Sent] = {}
 
     def results(self) -> Generator[Result]:
         """What becomes of each file, until `stop` is set. Raises what no other attempt can mend."""
@@ -107,19 +116,31 @@ class Watch:
 
     def _run(self, batch: Sequence[Source]) -> None:
         for source in batch:
-            self._discard_transcripts(source.local)
+            self._discard_old(source)
         for result in self._transcribe(Found(list(batch))):
-            written = [result.transcripts[format] for format in result.fetched]
-            self._written[result.path] = [(path, _written_at(path)) for path in written]
-            self._results.put(result)
+            fetched = [result.transcripts[format] for format in result.fetched]
+            self._sent[result.path].written |= {path: _written_at(path) for path in fetched}
+            self._tell(result)
             if self._stop.is_set():
                 return
 
-    def _discard_transcripts(self, local: Path) -> None:
-        """Those that were written here of a file as it was before, unless somebody else has changed them since."""
-        for path, written_at in self._written.pop(local, ()):
+    def _discard_old(self, source: Source) -> None:
+        """Discards what was written here of a file as it was before, unless somebody else has changed it since."""
+        stamp = _stamp(source)
+        sent = self._sent.setdefault(source.local, Sent(stamp))
+        if stamp in (None, sent.stamp):
+            return
+        for path, written_at in sent.written.items():
             if _written_at(path) == written_at:
                 path.unlink(missing_ok=True)
+        self._sent[source.local] = Sent(stamp)
+
+    def _tell(self, result: Result) -> None:
+        """Once, however often the same comes of a file as it is."""
+        told = self._sent[result.path].told
+        if result.error not in told:
+            told.append(result.error)
+            self._results.put(result)
 
     def _end_batches(self) -> None:
         for future in [future for future in self._going if future.done()]:
@@ -127,7 +148,7 @@ class Watch:
             if isinstance(error, Refused) and error.status == HTTPStatus.NOT_FOUND:
                 # Somebody has deleted the job, and does not want to have it made again.
                 for source in batch:
-                    self._results.put(Result(source.local, str(error)))
+                    self._tell(Result(source.local, str(error)))
             elif isinstance(error, TranscribeError) and _is_passing(error):
                 self._note(f"{error} Trying again in {text.duration(PAUSE_SECONDS)}.")
                 self._not_before = time.monotonic() + PAUSE_SECONDS

@@ -233,7 +233,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one file: its transcripts by format, or why there are none.
+    """What became of one file: its transcripts by format, or why there are none but those fetched before.
 
     `skipped` if there was nothing to do; else `fetched` are the formats that were not kept as they were. `path` is the
     local file; for a job fetched without its sources, its path in the job.

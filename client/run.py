@@ -204,18 +204,22 @@ class Run:
         latest = {id: part.job for id, part in self._parts.items()}
         ended: set[tuple[str, int]] = set()
         going: set[Future[Result]] = set()
-        with Workers(AT_ONCE) as workers:
-            for job in self._calls.follow(*self._parts):
-                latest[job.id] = job
-                self._watcher.transcribing(list(latest.values()))
-                for file in job.files:
-                    if (file.final or job.final) and (job.id, file.n) not in ended:
-                        ended.add((job.id, file.n))
-                        going.add(self._begin(workers, job, file))
-                done = {future for future in going if future.done()}
-                going -= done
-                yield from (future.result() for future in done)
-            yield from (future.result() for future in as_completed(going))
+        try:
+            with Workers(AT_ONCE) as workers:
+                for job in self._calls.follow(*self._parts):
+                    latest[job.id] = job
+                    self._watcher.transcribing(list(latest.values()))
+                    for file in job.files:
+                        if (file.final or job.final) and (job.id, file.n) not in ended:
+                            ended.add((job.id, file.n))
+                            going.add(self._begin(workers, job, file))
+                    done = {future for future in going if future.done()}
+                    yield from _results(going, done)
+                yield from _results(going, as_completed(list(going)))
+        except TranscribeError:
+            # What has been written has to be known.
+            yield from _results(going, [future for future in going if future.done() and not future.exception()])
+            raise
         for id in self._parts.keys() - self._unfetched:
             self._unfinished.forget(id)
 
@@ -241,12 +245,21 @@ class Run:
                     self._calls.download(job.id, file.n, format, target)
                     fetched.append(format)
             except OSError as error:
-                self._unfetched.add(job.id)
-                return Result(path, f"{text.path(target)} can't be written: {text.reason(error)}.")
+                reason = f"{text.path(target)} can't be written: {text.reason(error)}."
             except Refused as error:
-                self._unfetched.add(job.id)
-                return Result(path, str(error))
+                reason = str(error)
+            else:
+                continue
+            self._unfetched.add(job.id)
+            return Result(path, reason, {done: transcripts[done] for done in fetched}, fetched=tuple(fetched))
         return Result(path, None, transcripts, file.warnings, file.language, file.audio_seconds, fetched=tuple(fetched))
+
+
+def _results(going: set[Future[Result]], done: Iterable[Future[Result]]) -> Iterator[Result]:
+    """The results of those that are done, which are `going` no more."""
+    for future in done:
+        going.discard(future)
+        yield future.result()
 
 
 def _size(sources: Iterable[Source]) -> int:

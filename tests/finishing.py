@@ -53,8 +53,18 @@ class Finisher:
         while self.held:
             self.finish(self.held.pop())
 
+    def finish_first(self, id: str) -> None:
+        """Transcribes the first file of a job that is held."""
+        job = self.records.job(id)
+        file = self.records.file(id, 0)
+        assert job is not None
+        assert file is not None
+        self.records.change_job(id, [JobState.QUEUED], {"state": JobState.RUNNING, "started_at": 0.0})
+        self._finish(file, [str(format) for format in job.options.formats])
+
     def finish(self, id: str) -> None:
-        job = self.records.change_job(id, [JobState.QUEUED], {"state": JobState.RUNNING, "started_at": 0.0})
+        going = {"state": JobState.RUNNING, "started_at": 0.0}
+        job = self.records.change_job(id, [JobState.QUEUED, JobState.RUNNING], going)
         assert job is not None
         for file in self.records.files(id, 10_000):
             if file.state == FileState.UPLOADED:

@@ -1,8 +1,10 @@
 """`transcribe --watch` and `Client.watch`: what comes into a folder is transcribed, once, whatever happens."""
 
+import errno
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from starlette.types import Scope
 
 from chalicelib.jobs import FileState
 from chalicelib.records import every_file
@@ -220,6 +223,56 @@ class TestWatch:
             until(lambda: len(watching.results) == 2)
         assert texts() == {"in/a.txt": "mine", "in/a.srt": "srt of a.mp4\n"}
         assert Path("in/a.srt").stat().st_mtime_ns != first_written
+
+    def test_no_mix_of_old_and_new(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not even where one of the old ones could not be written."""
+        download, full = Client.download, [True]
+
+        def once_full(self: Client, job: str, n: int, format: str, target: Path) -> None:
+            if format == "srt" and full and full.pop():
+                raise OSError(errno.ENOSPC, "No space left on device")
+            download(self, job, n, format, target)
+
+        monkeypatch.setattr(Client, "download", once_full)
+        fill("in/a.mp4")
+        with Watching(server, formats=("txt", "srt")) as watching:
+            until(lambda: watching.results)
+            assert watching.results[0].transcripts == {"txt": Path("in/a.txt")}
+            first_written = Path("in/a.txt").stat().st_mtime_ns
+            fill("in/a.mp4", content=b"longer media")
+            until(lambda: len(watching.results) == 2)
+        assert [result.error for result in watching.results] == [
+            "in/a.srt can't be written: No space left on device.",
+            None,
+        ]
+        assert Path("in/a.txt").stat().st_mtime_ns != first_written
+
+    @pytest.mark.parametrize("seen", [True, False])
+    def test_what_is_delivered_outlasts_a_passing_error(self, server: Bench, seen: bool) -> None:
+        """It is told once and not fetched again; but it is replaced when its file changes later."""
+        server.finisher.hold.set()
+        fill("in/a.mp4", "in/b.mp4")
+
+        def fault(scope: Scope) -> HTTPStatus | None:
+            followed = re.fullmatch("/jobs/[a-z0-9]+", scope["path"])
+            return HTTPStatus.OK if followed and Path("in/a.txt").exists() and (watching.results or not seen) else None
+
+        with Watching(server) as watching:
+            until(lambda: server.finisher.held)
+            (id,) = server.finisher.held
+            server.fault = fault
+            server.finisher.finish_first(id)
+            until(lambda: watching.notes.notes)
+            first_written = Path("in/a.txt").stat().st_mtime_ns
+            time.sleep(1)
+            server.fault = lambda _: None
+            server.finisher.release()
+            until(lambda: len(watching.results) == 2)
+            assert Path("in/a.txt").stat().st_mtime_ns == first_written
+            fill("in/a.mp4", content=b"longer media")
+            until(lambda: len(watching.results) == 3)
+        assert [str(result.path) for result in watching.results] == ["in/a.mp4", "in/b.mp4", "in/a.mp4"]
+        assert Path("in/a.txt").stat().st_mtime_ns != first_written
 
     def test_a_server_that_goes_and_comes(self, server: Bench) -> None:
         """Before anything is sent, and while a job is followed; a network that is away looks the same."""
