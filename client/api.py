@@ -55,12 +55,13 @@ class Client(Uploads):
 
         Transcripts are written beside their sources, or as the same tree below `output`. One that is there already is
         kept unless `force`, and a file that has them all is skipped. What an earlier run with these files and options
-        left unfinished, by a kill or a failing network, goes on where it was. If ids of earlier `jobs` are given, those
-        are continued instead: what they await is sent from `paths`, and their transcripts are fetched in their formats.
+        left unfinished, by a kill or a failing network, goes on where it was, and one that goes on still is waited for.
+        If ids of earlier `jobs` are given, those are continued instead: what they await is sent from `paths`, and their
+        transcripts are fetched in their formats.
         """
-        run = self._run(Options(**wishes), output, force, watcher)
         local = [Path(path) for path in paths]
-        yield from run.continued(jobs, local) if jobs else run.new(walking.find(local))
+        with self._run(Options(**wishes), output, force, watcher) as run:
+            yield from run.continued(jobs, local) if jobs else run.new(walking.find(local))
 
     def watch(
         self,
@@ -83,7 +84,8 @@ class Client(Uploads):
         options, watcher = Options(**wishes), watcher or Watcher()
 
         def transcribe(found: Found) -> Iterator[Result]:
-            return self._run(options, output, False, watcher).new(found)
+            with self._run(options, output, False, watcher) as run:
+                yield from run.new(found)
 
         arrivals = Arrivals(Path(folder), settled)
         yield from Watch(arrivals, transcribe, watcher.note, stop or threading.Event()).results()

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
+from contextlib import ExitStack
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path, PurePath
+from typing import Self
 
 from client import naming, text, walking
 from client.errors import Refused, TranscribeError
@@ -43,6 +45,13 @@ class Run:
         self._stuck: list[str] = []
         self._unfetched: set[str] = set()
         self._takers: dict[str, str] = {}
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
 
     def new(self, found: Found) -> Iterator[Result]:
         """Transcribes what was found, in jobs that an earlier run left unfinished and in new ones."""
@@ -72,6 +81,8 @@ class Run:
         """Takes up the unfinished jobs of these sources, and returns those that are in them."""
         resumed: set[Source] = set()
         for id, files in self._unfinished.matching(self._options, sources):
+            if not self._hold(id):
+                continue
             job = self._known(id)
             if job is None or {file.n: file.path for file in job.files} != {n: files[n].path for n in files}:
                 self._unfinished.forget(id)
@@ -79,6 +90,12 @@ class Run:
                 self._parts[id] = Part(job, files)
                 resumed.update(files.values())
         return resumed
+
+    def _hold(self, id: str) -> bool:
+        """Waits for another run that is at a job, if there is one; whether the job is unfinished still."""
+        return self._unfinished.hold(
+            id, self._held, lambda: self._watcher.note("Another run is at some of these files. Waiting for it to end.")
+        )
 
     def _known(self, id: str) -> Job | None:
         """A job from which transcripts can be had still."""
@@ -92,6 +109,8 @@ class Run:
 
     def continued(self, ids: Sequence[str], paths: Sequence[Path]) -> Iterator[Result]:
         """Sends what earlier jobs still await from `paths`, and fetches their transcripts."""
+        for id in sorted(ids, reverse=True):
+            self._hold(id)
         self._take_up([self._calls.job(id) for id in ids], paths)
         self._watcher.created(list(self._parts))
         yield from self._send(list(self._parts))
@@ -158,7 +177,7 @@ class Run:
                 sources = [source for n, source in enumerate(sources) if n not in wrong]
             else:
                 part = self._parts[job.id] = Part(job, {file.n: sources[file.n] for file in job.files})
-                self._unfinished.remember(job, self._options, part.sources)
+                self._unfinished.remember(job, self._options, part.sources, self._held)
                 self._watcher.created(list(self._parts))
                 return
 

@@ -1,15 +1,16 @@
 """What is remembered here of jobs that were not followed to their ends, so that the same command goes on with them."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from client.models import Job, Options, Source
 
@@ -34,15 +35,27 @@ class Unfinished:
         user = hashlib.sha256(json.dumps([server, token]).encode()).hexdigest()[:32]
         return cls(Path(os.path.expanduser(home)) / "transcribe" / user)  # noqa: PTH111 (which raises where there is no home)
 
-    def remember(self, job: Job, options: Options, sources: Mapping[int, Source]) -> None:
-        """Takes down a new job, and which source each of its files, by number, is."""
+    def remember(self, job: Job, options: Options, sources: Mapping[int, Source], held: contextlib.ExitStack) -> None:
+        """Takes down a new job, and which source each of its files, by number, is. It is `held` as by `hold`."""
         with contextlib.suppress(OSError, ValueError):
             target = self._file(job.id)
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             files = {str(n): _identity(source) for n, source in sources.items()}
             draft = self.folder / secrets.token_hex(8)
             draft.write_text(json.dumps({"job": job.id, "options": options.body(), "files": files}))
+            _lock(held.enter_context(draft.open()))
             draft.replace(target)
+
+    def hold(self, job: str, held: contextlib.ExitStack, waiting: Callable[[], None]) -> bool:
+        """Keeps a job from other runs until `held` ends, once none has it; whether it is remembered still.
+
+        `waiting` is called if another run has it, and may take long.
+        """
+        with contextlib.suppress(OSError, ValueError):
+            file = held.enter_context(self._file(job).open())
+            _lock(file, waiting)
+            return os.fstat(file.fileno()).st_nlink > 0
+        return False
 
     def forget(self, job: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -76,6 +89,16 @@ class Unfinished:
         if not job.isalnum() or not self.folder.is_absolute():
             raise ValueError(f"no place for {job!r}")
         return self.folder / f"{job}.json"
+
+
+def _lock(file: IO[str], waiting: Callable[[], None] = lambda: None) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        waiting()
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        pass  # On a disk that has no locks, each run is on its own.
 
 
 def _identity(source: Source) -> Identity:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import client
 from bench import uploads
 from chalicelib import keys, parts, views
 from chalicelib.jobs import FileState, JobState
-from client import Client, File, Job, Options, Watcher
+from client import Client, File, Job, Options, Result, Watcher
 from client.unfinished import FORGOTTEN_SECONDS, Unfinished
 from local.objects import DiskObjects
 from tests.conftest import Figure
@@ -222,6 +223,19 @@ class Leaving(Watcher):
         raise KeyboardInterrupt
 
 
+class Waiting(Watcher):
+    """Has the server finish its jobs when something is noted."""
+
+    def __init__(self, server: Bench) -> None:
+        self.notes: list[str] = []
+        self._finisher = server.finisher
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+        eventually(lambda: bool(self._finisher.held))
+        self._finisher.release()
+
+
 def uploads_folder() -> Path:
     return Path(uploads.__file__).parent.parent
 
@@ -270,6 +284,43 @@ class TestUnfinished:
             server.finisher.release()
             assert [result.error for result in client.transcribe(["in"], formats=["srt"])] == [None, None]
         assert (self.jobs(server), sent(server)) == (1, 2)
+
+    @pytest.mark.parametrize("by_id", [False, True])
+    def test_one_run_waits_for_another(self, server: Bench, by_id: bool) -> None:
+        """Which would send the same parts, and each would have the other's refused."""
+        Path("in/w/b.mp4").write_bytes(os.urandom(SIZE))
+        results: list[Result] = []
+        server.finisher.hold.set()
+        with Client(server.url, server.token) as client:
+            going = threading.Thread(target=lambda: results.extend(client.transcribe(["in"])))
+            going.start()
+            assert eventually(lambda: sent(server) > 1)
+            (job,) = client.jobs()
+            waiting = Waiting(server)
+            results += client.transcribe(["in"], jobs=[job.id] if by_id else (), watcher=waiting)
+            going.join()
+        assert [result.error for result in results] == [None] * 4
+        assert waiting.notes == ["Another run is at some of these files. Waiting for it to end."]
+        assert (self.jobs(server), sent(server)) == (1, 7)
+
+    def test_a_run_that_waits_can_be_interrupted(self, server: Bench) -> None:
+        server.finisher.hold.set()
+        variables = {"TRANSCRIBE_SERVER": server.url, "TRANSCRIBE_TOKEN": server.token}
+        variables["PYTHONPATH"] = str(uploads_folder())
+        with Client(server.url, server.token) as client:
+            going = threading.Thread(target=lambda: list(client.transcribe(["in"])))
+            going.start()
+            assert eventually(lambda: bool(server.finisher.held))
+            command = [sys.executable, "-m", "client.cli", "in"]
+            environ = {**os.environ, **variables}
+            with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+                assert process.stderr is not None
+                assert process.stderr.readline() == "Another run is at some of these files. Waiting for it to end.\n"
+                process.send_signal(signal.SIGINT)
+                assert process.wait(10) == 130
+            server.finisher.release()
+            going.join()
+        assert self.jobs(server) == 1
 
     def test_more_files_than_before(self, server: Bench) -> None:
         interrupted(server, "in")
