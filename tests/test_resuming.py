@@ -223,17 +223,12 @@ class Leaving(Watcher):
         raise KeyboardInterrupt
 
 
-class Waiting(Watcher):
-    """Has the server finish its jobs when something is noted."""
-
-    def __init__(self, server: Bench) -> None:
+class Notes(Watcher):
+    def __init__(self) -> None:
         self.notes: list[str] = []
-        self._finisher = server.finisher
 
     def note(self, message: str) -> None:
         self.notes.append(message)
-        eventually(lambda: bool(self._finisher.held))
-        self._finisher.release()
 
 
 def uploads_folder() -> Path:
@@ -290,15 +285,25 @@ class TestUnfinished:
         """Which would send the same parts, and each would have the other's refused."""
         Path("in/w/b.mp4").write_bytes(os.urandom(SIZE))
         results: list[Result] = []
+        waiting = Notes()
         server.finisher.hold.set()
         with Client(server.url, server.token) as client:
-            going = threading.Thread(target=lambda: results.extend(client.transcribe(["in"])))
-            going.start()
+
+            def run(watcher: Watcher, *jobs: str) -> threading.Thread:
+                thread = threading.Thread(
+                    target=lambda: results.extend(client.transcribe(["in"], jobs=jobs, watcher=watcher))
+                )
+                thread.start()
+                return thread
+
+            runs = [run(Watcher())]
             assert eventually(lambda: sent(server) > 1)
-            (job,) = client.jobs()
-            waiting = Waiting(server)
-            results += client.transcribe(["in"], jobs=[job.id] if by_id else (), watcher=waiting)
-            going.join()
+            runs.append(run(waiting, *(job.id for job in client.jobs() if by_id)))
+            told = eventually(lambda: bool(waiting.notes))
+            server.finisher.release()
+            for thread in runs:
+                thread.join()
+        assert told
         assert [result.error for result in results] == [None] * 4
         assert waiting.notes == ["Another run is at some of these files. Waiting for it to end."]
         assert (self.jobs(server), sent(server)) == (1, 7)
