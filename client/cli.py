@@ -46,6 +46,7 @@ A transcript that is there already is kept, and a file that has them all is skip
 
 After a crash, a kill or a network that was away for too long, the same command goes on where the earlier run was: what
 has arrived is not sent again, not even the parts of a large file. (Files or options that changed make a new job.)
+While a run is at the same files, another waits for it.
 
 With --watch a file is sent when it has not changed for {SETTLED_SECONDS:.0f} seconds. Server and network may go away
 for as long as they like. A file that failed is sent again when it changes, or when the command is started again.
