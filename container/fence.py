@@ -102,9 +102,7 @@ def _check_file(path: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise MediaError("not_media", "This is not a file.")
     if status.st_size == 0:
-        raise MediaError(
-            "empty", "The file is empty. Copy it again from its source, and send it in a new job."
-        )
+        raise MediaError("empty", "The file is empty. Copy it again from its source, and send it in a new job.")
 
 
 def _limit(pid: int) -> None:
