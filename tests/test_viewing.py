@@ -15,6 +15,7 @@ from tests.browsing import SCROLL, chromium, in_a_browser, serious, shoot, signe
 from tests.conftest import Figure
 from tests.finishing import Bench, bench
 from tests.prepared import long_transcript, said, versions
+from tests.serving import client
 
 pytestmark = in_a_browser
 
@@ -238,6 +239,37 @@ def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, 
     tab.click("text=course: biology")
     tab.wait_for_selector("text=Jobs with course: biology")
     assert tab.locator(".row").count() == 1
+
+
+def test_files_of_one_name_and_size_are_told_apart_by_their_folders(tab: Any, site: Bench, tmp_path: Path) -> None:
+    same = tmp_path / "same"
+    for path in ("a.wav", "xa.wav", "week1/track.wav", "week2/track.wav"):
+        (same / path).parent.mkdir(parents=True, exist_ok=True)
+        (same / path).write_text(f"{path:20}")
+    paths = ["same/a.wav", "same/week1/track.wav", "same/week2/track.wav"]
+    with client(site.url, site.token) as http:
+        job = http.post("/jobs", json={"files": [{"path": path, "size": 20} for path in paths]}).json()["id"]
+
+    def arrived() -> list[bool]:
+        return [site.site.objects.size(keys.upload(job, path)) is not None for path in paths]
+
+    tab.goto(f"{site.url}/#/jobs/{job}")
+    files, folder = (tab.locator(".notice input >> nth=0"), tab.locator(".notice input[webkitdirectory]"))
+    files.set_input_files([same / "xa.wav"])
+    tab.wait_for_selector("text=None of these files")
+    files.set_input_files([same / "week2/track.wav"])
+    tab.wait_for_selector("text=Several files have the same name and size.")
+    assert arrived() == [False] * 3
+    folder.set_input_files(same / "week2")
+    until_python(lambda: arrived() == [False, False, True])
+    # Its file is no other one, though only one of that name is missing now.
+    tab.wait_for_selector("text=2 files did not arrive")
+    folder.set_input_files(same / "week2")
+    tab.wait_for_selector("text=None of these files")
+    assert arrived() == [False, False, True]
+    folder.set_input_files(same)
+    tab.wait_for_selector(".chip[data-state=succeeded] >> nth=0")
+    assert [stored(site, path) for path in paths] == [f"{path[5:]:20}".encode() for path in paths]
 
 
 def test_a_failed_upload_is_tried_again_when_asked(browser: Any, site: Bench, jfk_video: Path) -> None:

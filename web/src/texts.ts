@@ -134,6 +134,8 @@ export const t = {
     choose: "Choose files",
     chooseFolder: "Choose a folder",
     noneMatches: "None of these files is one that the job waits for (name and size are compared).",
+    sameName:
+      "Several files have the same name and size. Choose the folder that holds them all: only their paths tell them apart.",
     cancel: "Cancel job",
     retry: "Retry failed files",
     retryCancelled: "Go on",

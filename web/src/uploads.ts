@@ -60,26 +60,13 @@ export async function start(
 const metaOf = (job: string, file: MediaFile): FileMeta => ({ job, n: file.n, partSize: file.multipart?.part_size });
 
 /** Sends files of a job that have not arrived, chosen again or kept from before a reload. */
-function resume(job: string, files: { wanted: MediaFile; file: File }[]): void {
-  const uppy = draft();
-  for (const { wanted, file } of files) {
+export function resume(job: string, files: Iterable<[MediaFile, File]>): void {
+  const uppy: Uploader = new Uppy<FileMeta, Body>();
+  for (const [wanted, file] of files) {
     const meta = { ...metaOf(job, wanted), relativePath: wanted.path };
     uppy.addFile({ name: file.name, type: file.type, data: file, meta });
   }
   send(job, uppy, new Map());
-}
-
-/** Sends those of `files` that the job waits for, by path or name and size; how many they are. */
-export function sendMissing(job: string, missing: MediaFile[], files: File[]): number {
-  const found = missing.flatMap((wanted) => {
-    const same = files.filter((file) => file.size === wanted.size);
-    const file =
-      same.find((file) => file.webkitRelativePath.endsWith(wanted.path)) ??
-      same.find((file) => file.name === wanted.path.split("/").pop());
-    return file ? [{ wanted, file }] : [];
-  });
-  if (found.length) resume(job, found);
-  return found.length;
 }
 
 /** After a reload: goes on with what was kept and the service still waits for. */
@@ -90,7 +77,7 @@ export async function goOn(): Promise<void> {
     const waiting = await missing(job).catch(() => null);
     if (!waiting) continue;
     kept.filter(({ n }) => !waiting.has(n)).forEach(({ n }) => void forget(job, n));
-    const files = kept.flatMap(({ n, file }) => (waiting.has(n) ? [{ wanted: waiting.get(n)!, file }] : []));
+    const files = kept.flatMap(({ n, file }): [MediaFile, File][] => (waiting.has(n) ? [[waiting.get(n)!, file]] : []));
     if (files.length) resume(job, files);
   }
 }

@@ -1,5 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 import { api } from "../api";
+import { match } from "../choosing";
 import { downloadMany, downloadOne } from "../downloads";
 import { baseName, bytes, dollars, duration, folderOf, language, moment } from "../format";
 import { Icon } from "../icons";
@@ -245,10 +246,11 @@ function Missing({ job }: { job: JobWithFiles }) {
   if (!waiting || isFinal(job)) return null;
   const chosen = async (event: Event): Promise<void> => {
     const input = event.target as HTMLInputElement;
-    const missing = (await everyFile(job)).filter((file) => file.state === "awaiting_upload");
-    const { sendMissing } = await import("../uploads");
-    if (!sendMissing(job.id, missing, [...(input.files ?? [])])) tell(t.job.noneMatches, true);
+    const { found, unclear } = match(await everyFile(job), [...(input.files ?? [])]);
     input.value = "";
+    if (found.size) (await import("../uploads")).resume(job.id, found);
+    if (unclear) tell(t.job.sameName, true);
+    else if (!found.size) tell(t.job.noneMatches, true);
   };
   return (
     <div class="notice">
