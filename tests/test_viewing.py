@@ -224,6 +224,12 @@ def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, 
     tab.set_input_files(".uppy-Dashboard-input[webkitdirectory]", folder)
     tab.wait_for_selector("text=Transcribe 2 files")
     tab.evaluate(PASTE, ["pasted.mp3", "sound"])
+    # The service's own model knows no other language.
+    tab.wait_for_selector("text=Spoken language: English only")
+    tab.select_option("#model", "base")
+    tab.wait_for_selector("#language")
+    tab.select_option("#model", "")
+    tab.wait_for_selector("#language", state="detached")
     tab.fill("#labels", "course: biology, term: spring")
     tab.fill("#prompt", "chloroplast")
     tab.select_option("#speakers", "channels")

@@ -92,6 +92,7 @@ export type JobWithFiles = Job & { files: MediaFile[]; next: string | null };
 export interface Health {
   version: string;
   models: string[];
+  default_model: string;
   diarizes: boolean;
 }
 

@@ -119,7 +119,7 @@ function pasteInto(uppy: Uploader): () => void {
 function OptionsPanel({ health }: { health: Health | null }) {
   const [model, setModel] = useState("");
   const models = health?.models ?? [];
-  const english = model ? englishOnly(model) : models.length > 0 && models.every(englishOnly);
+  const english = englishOnly(model || (health?.default_model ?? ""));
   const languages = LANGUAGES.map((code) => ({ code, name: language(code) })).sort((a, b) =>
     a.name.localeCompare(b.name),
   );
