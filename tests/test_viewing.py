@@ -367,6 +367,23 @@ def test_progress_time_left_and_cost(tab: Any, site: Bench, tmp_path: Path) -> N
     site.finisher.hold.clear()
 
 
+def test_what_failed_is_seen_among_many_files(tab: Any, site: Bench) -> None:
+    paths = [f"{n:03}.mp3" for n in range(140)] + ["140 fails.mp3", "141.mp3"]
+    with client(site.url, site.token) as http:
+        job = http.post("/jobs", json={"files": [{"path": path, "size": 1} for path in paths]}).json()["id"]
+    records = site.site.records
+    records.move_files(records.files(job, len(paths)), FileState.UPLOADED)
+    records.change_job(job, [JobState.AWAITING_UPLOAD], {"state": JobState.QUEUED})
+    site.finisher.finish(job)
+    tab.goto(f"{site.url}/#/jobs/{job}")
+    tab.wait_for_selector("text=1 of 142 files failed")
+    titles = tab.locator(".file .title")
+    assert (titles.nth(0).inner_text(), titles.nth(1).inner_text(), titles.count()) == ("140 fails.mp3", "000.mp3", 101)
+    tab.click("text=Show all 142 files")
+    until(tab, "document.querySelectorAll('.file').length == 142")
+    assert titles.nth(0).inner_text() == "140 fails.mp3"
+
+
 def test_keyboard_speed_and_uncertain_words(tab: Any, site: Bench, jfk_video: Path) -> None:
     job = prepared.job(site, "inaugural.mp4", jfk_video, said(*SPEECH))
     tab.goto(f"{site.url}/#/jobs/{job}/files/0")

@@ -4,6 +4,7 @@ import { signOut, token } from "./session";
 import { t } from "./texts";
 import type {
   EditedSegment,
+  FileState,
   Format,
   Health,
   Hit,
@@ -84,8 +85,8 @@ export const api = {
       `jobs?${new URLSearchParams({ limit: "25", ...(label && { label }), ...(cursor && { cursor }) })}`,
     ),
   job: (id: string) => call<JobWithFiles>("GET", `jobs/${id}`),
-  files: (id: string, cursor: string) =>
-    call<{ files: MediaFile[]; next: string | null }>("GET", `jobs/${id}/files?cursor=${cursor}`),
+  files: (id: string, which: { cursor: string } | { state: FileState }) =>
+    call<{ files: MediaFile[]; next: string | null }>("GET", `jobs/${id}/files?${new URLSearchParams(which)}`),
   create: (files: { path: string; size: number }[], options: Partial<Options>, labels: Record<string, string>) =>
     call<JobWithFiles>("POST", "jobs", { files, options, labels }),
   cancel: (id: string) => call<Job>("POST", `jobs/${id}/cancel`),

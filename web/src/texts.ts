@@ -115,6 +115,7 @@ export const t = {
     sound: (time: string) => `${time} of sound`,
     took: (time: string) => `took ${time}`,
     cost: (cost: string) => `${cost} so far`,
+    failed: (failed: number, of: number) => `${failed.toLocaleString("en")} of ${files(of)} failed`,
     progress: "Progress of the job",
     fileProgress: (path: string) => `Progress of ${path}`,
     files: "Files",

@@ -87,7 +87,7 @@ async function missing(job: string): Promise<Map<number, MediaFile>> {
   const first = await api.job(job);
   const files = [...first.files];
   for (let next = first.next; next; ) {
-    const page = await api.files(job, next);
+    const page = await api.files(job, { cursor: next });
     files.push(...page.files);
     next = page.next;
   }

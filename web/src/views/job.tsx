@@ -15,16 +15,20 @@ import { jobTitle, Labels } from "./jobs";
 const BUSY_SECONDS = 1;
 const WAITING_SECONDS = 3;
 
+/** A job with its files, and those that failed if they may be among many others. */
+type Loaded = JobWithFiles & { failed: MediaFile[] };
+
 /** The job with its files: the first page, or all of them. */
-async function load(id: string, all: boolean): Promise<JobWithFiles> {
+async function load(id: string, all: boolean): Promise<Loaded> {
   const job = await api.job(id);
-  return all ? { ...job, files: await everyFile(job), next: null } : job;
+  const failed = job.next && job.files_by_state.failed ? (await api.files(id, { state: "failed" })).files : [];
+  return all ? { ...job, failed, files: await everyFile(job), next: null } : { ...job, failed };
 }
 
 async function everyFile(job: JobWithFiles): Promise<MediaFile[]> {
   const files = [...job.files];
   for (let next = job.next; next; ) {
-    const page = await api.files(job.id, next);
+    const page = await api.files(job.id, { cursor: next });
     files.push(...page.files);
     next = page.next;
   }
@@ -38,7 +42,7 @@ export function JobView({ id }: { id: string }) {
     () => load(id, all),
     (job) => (isFinal(job) ? null : job.state === "awaiting_upload" || all ? WAITING_SECONDS : BUSY_SECONDS),
   );
-  const [last, setLast] = useState<JobWithFiles | null>(null);
+  const [last, setLast] = useState<Loaded | null>(null);
   if (polled.value && polled.value !== last) setLast(polled.value);
   const job = polled.value ?? last;
   useTitle(job ? jobTitle(job) : t.jobs.title);
@@ -48,6 +52,7 @@ export function JobView({ id }: { id: string }) {
     return <Failure message={gone ? t.job.gone : polled.problem.message} retry={gone ? undefined : polled.refresh} />;
   }
   const sending = sendings.value.get(id);
+  const failed = new Set(job.failed.map(({ n }) => n));
   return (
     <div class="column">
       <JobHead job={job} refresh={polled.refresh} />
@@ -57,7 +62,7 @@ export function JobView({ id }: { id: string }) {
       {!sending && <Missing job={job} />}
       <h2 class="visually-hidden">{t.job.files}</h2>
       <ul class="files card">
-        {job.files.map((file) => (
+        {[...job.failed, ...job.files.filter(({ n }) => !failed.has(n))].map((file) => (
           <FileRow key={file.n} job={job} file={file} sending={sending} />
         ))}
       </ul>
@@ -186,10 +191,13 @@ function DownloadAll({ job }: { job: JobWithFiles }) {
 
 function Overall({ job, sending }: { job: JobWithFiles; sending: Sending | undefined }) {
   if (sending?.shares.size) return <Uploading job={job} sending={sending} />;
+  const failed = job.files_by_state.failed ?? 0;
+  const howMany = failed > 0 && job.files_total > 1 && <span class="problem">{t.job.failed(failed, job.files_total)}</span>;
   if (isFinal(job)) {
     return (
-      <p>
+      <p class="line">
         <StateChip state={job.state} text={t.jobStates[job.state]} />
+        {howMany}
       </p>
     );
   }
@@ -201,6 +209,7 @@ function Overall({ job, sending }: { job: JobWithFiles; sending: Sending | undef
         <span class="figure">{job.state === "running" && job.percent > 0 ? `${Math.round(job.percent)} %` : ""}</span>
         <span class="left">{left !== null && t.job.left(duration(left))}</span>
       </div>
+      {howMany}
       <Bar percent={job.percent} label={t.job.progress} busy={job.state !== "awaiting_upload" && job.percent === 0} />
     </section>
   );

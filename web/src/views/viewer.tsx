@@ -24,7 +24,7 @@ interface Opened {
 
 async function open(id: string, n: number): Promise<Opened> {
   const job = await api.job(id);
-  const file = job.files.find((file) => file.n === n) ?? (await api.files(id, String(n - 1))).files[0];
+  const file = job.files.find((file) => file.n === n) ?? (await api.files(id, { cursor: String(n - 1) })).files[0];
   if (!file || file.n !== n) throw new Problem(404, t.job.gone);
   if (file.state !== "succeeded") throw new Problem(409, file.error?.message ?? t.viewer.notDone);
   const versions = await api.versions(id, n);
