@@ -170,6 +170,7 @@ export const t = {
     edit: "Edit",
     save: "Save",
     discard: "Discard",
+    discardAll: "Discard all corrections that are not saved?",
     saved: "Saved. All formats are written anew.",
     unsaved: "Your corrections are not saved. Leave all the same?",
     editText: (time: string) => `Text at ${time}`,

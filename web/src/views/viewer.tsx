@@ -105,6 +105,7 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
     attempt(saved.finally(() => void (page.inert = false)));
   };
   const discard = (): void => {
+    if (dirty && !confirm(t.viewer.discardAll)) return;
     pane.show(transcript.segments);
     changed();
     setEditing(false);
