@@ -38,6 +38,12 @@ CARET = """word => {
   getSelection().collapse(text.firstChild, text.textContent.indexOf(word));
 }"""
 
+# Whether one can click on it without scrolling.
+SEEN = """selector => {
+  const wanted = document.querySelector(selector), box = wanted.getBoundingClientRect();
+  return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === wanted;
+}"""
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
@@ -426,6 +432,11 @@ def test_a_correction_is_saved_downloaded_and_reverted(tab: Any, site: Bench, jf
     tab.fill("[placeholder='Replace with']", "planet")
     passage.click()
     shoot(tab, "editor")
+    for width in (360, 1280):
+        tab.set_viewport_size({"width": width, "height": 500})
+        for end in ("0", "document.documentElement.scrollHeight"):
+            tab.evaluate(f"scrollTo(0, {end})")
+            assert tab.evaluate(SEEN, ".saving .primary"), f"at {end} of {width} pixels"
     tab.click("text=All >> nth=-1")
     tab.wait_for_selector("text=2 places replaced.")
     passage.click()

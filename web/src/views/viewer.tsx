@@ -163,16 +163,6 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
         </div>
         <div class="actions">
           <IconButton shape="keyboard" label={t.viewer.keys} onClick={() => setKeys(true)} />
-          {editing && (
-            <>
-              <button type="button" class="button" onClick={discard}>
-                {t.viewer.discard}
-              </button>
-              <button type="button" class="button primary" disabled={!dirty} onClick={save}>
-                {t.viewer.save}
-              </button>
-            </>
-          )}
           {!editing && current && (
             <button type="button" class="button" onClick={() => setEditing(true)}>
               <Icon shape="edit" size={18} />
@@ -205,6 +195,16 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
         </div>
       </header>
       <aside>
+        {editing && (
+          <div class="saving">
+            <button type="button" class="button" onClick={discard}>
+              {t.viewer.discard}
+            </button>
+            <button type="button" class="button primary" disabled={!dirty} onClick={save}>
+              {t.viewer.save}
+            </button>
+          </div>
+        )}
         <Player job={job.id} n={file.n} captions={captions} language={transcript.language} player={player} pane={pane} at={at} />
         <Tools pane={pane} player={player} search={search} editing={editing} speakers={speakers} />
       </aside>
