@@ -97,7 +97,7 @@ def signed_in(browser: Any, url: str, token: str, *forgiven: str) -> Iterator[An
 def shoot(tab: Any, name: str) -> None:
     """Takes two pictures, light on a desktop and dark on a phone, of what keeps nobody out and fits in."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    for kind, scheme, size in (("phone", "dark", (390, 844)), ("desktop", "light", (1280, 800))):
+    for kind, scheme, size in (("phone", "dark", (360, 780)), ("desktop", "light", (1280, 800))):
         tab.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         tab.set_viewport_size({"width": size[0], "height": size[1]})
         tab.wait_for_timeout(150)

@@ -143,6 +143,7 @@ def test_large_files_go_in_parts_with_a_pause_and_without_network(tab: Any, site
     tab.click("text=Transcribe 2 files")
     tab.wait_for_selector("text=Uploading >> nth=0")
     until_held(tab, held, 3)
+    shoot(tab, "uploading")
     stopped: list[Any] = []
     tab.on("requestfailed", lambda request: stopped.append(request))
     tab.click("[aria-label='Pause upload']")
