@@ -230,6 +230,9 @@ def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, 
     tab.wait_for_selector(".uppy-Dashboard-AddFiles")
     tab.set_input_files(".uppy-Dashboard-input[webkitdirectory]", folder)
     tab.wait_for_selector("text=Transcribe 2 files")
+    tab.wait_for_selector("text=1 file that is no audio or video was left out.")
+    assert tab.locator("[role=alert]").count() == 0
+    shoot(tab, "chosen")
     tab.evaluate(PASTE, ["pasted.mp3", "sound"])
     # The service's own model knows no other language.
     tab.wait_for_selector("text=Spoken language: English only")

@@ -76,6 +76,8 @@ export const t = {
     badLabels: "Write labels as a name and a value: course: biology, term: spring.",
     prompt: "Names and terms",
     promptHint: "Words that occur and are easily misspelt, such as names of people and products.",
+    leftOut: (count: number) =>
+      count === 1 ? "1 file that is no audio or video was left out." : `${files(count)} that are no audio or video were left out.`,
     start: "Transcribe",
     startFiles: (count: number) => `Transcribe ${files(count)}`,
     starting: "Starting …",

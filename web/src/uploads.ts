@@ -29,11 +29,10 @@ const uploaders = new Map<string, Uploader>();
 
 /** Choosing files for a job that is not created yet. */
 export function draft(): Uploader {
-  const uppy: Uploader = new Uppy<FileMeta, Body>({
+  return new Uppy<FileMeta, Body>({
     restrictions: { maxNumberOfFiles: MAX_FILES },
     onBeforeFileAdded: (file) => !relativePath(file) || isMedia(file.name ?? ""),
   });
-  return uppy;
 }
 
 const relativePath = (file: { meta: object }): string =>

@@ -21,14 +21,18 @@ export function NewJobView() {
   const uppy = useMemo(draft, []);
   const started = useRef(false);
   const [count, setCount] = useState(0);
+  const [leftOut, setLeftOut] = useState(0);
   const [health, setHealth] = useState<Health | null>(null);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
 
   useEffect(() => {
     const counted = (): void => setCount(uppy.getFiles().length);
-    const refused = (_: unknown, error: Error): void => {
-      setProblem(uppy.getFiles().length >= MAX_FILES ? t.new.tooMany(MAX_FILES) : error.message);
+    const foreign = new Set<string>();
+    // Without a file it is their number that is refused.
+    const refused = (file: { id: string; name?: string } | undefined): void => {
+      if (!file) setProblem(t.new.tooMany(MAX_FILES));
+      else if (!file.name?.startsWith(".")) setLeftOut(foreign.add(file.id).size);
     };
     uppy.on("file-added", counted).on("file-removed", counted).on("restriction-failed", refused);
     const stopPasting = pasteInto(uppy);
@@ -62,6 +66,9 @@ export function NewJobView() {
         <h1>{t.new.title}</h1>
         <p class="lead">{t.new.lead}</p>
         <DropArea uppy={uppy} />
+        <p class="hint" role="status">
+          {leftOut > 0 && t.new.leftOut(leftOut)}
+        </p>
       </section>
       <OptionsPanel health={health} />
       <footer>
