@@ -47,7 +47,8 @@ export async function start(
   labels: Record<string, string>,
   created: () => void,
 ): Promise<string> {
-  const chosen = uppy.getFiles();
+  const { compare } = new Intl.Collator(undefined, { numeric: true });
+  const chosen = uppy.getFiles().sort((a, b) => compare(pathOf(a), pathOf(b)));
   const declared = chosen.map((file) => ({ path: pathOf(file), size: file.size ?? 0 }));
   const job = await api.create(declared, options, labels);
   created();
