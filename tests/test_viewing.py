@@ -233,7 +233,8 @@ def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, 
     tab.wait_for_selector("text=1 file that is no audio or video was left out.")
     assert tab.locator("[role=alert]").count() == 0
     shoot(tab, "chosen")
-    tab.evaluate(PASTE, ["pasted.mp3", "sound"])
+    for text in ("sound", "other sound"):
+        tab.evaluate(PASTE, ["pasted.mp3", text])
     # The service's own model knows no other language.
     tab.wait_for_selector("text=Spoken language: English only")
     tab.select_option("#model", "base")
@@ -243,13 +244,15 @@ def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, 
     tab.fill("#labels", "course: biology, term: spring")
     tab.fill("#prompt", "chloroplast")
     tab.select_option("#speakers", "channels")
-    tab.click("text=Transcribe 5 files")
+    tab.click("text=Transcribe 6 files")
     tab.wait_for_selector("text=Done")
     job = site.site.records.job(newest(site))
     assert job is not None
     assert [file.path for file in site.site.records.files(job.id, 9)] == [
-        *("course/b.wav", "course/week1/9.mp4", "course/week1/10.mp4", "course/week1/a.mp4", "pasted.mp3"),
+        *("course/b.wav", "course/week1/9.mp4", "course/week1/10.mp4", "course/week1/a.mp4"),
+        *("pasted.mp3", "pasted (2).mp3"),
     ]
+    assert (stored(site, "pasted.mp3"), stored(site, "pasted (2).mp3")) == (b"sound", b"other sound")
     assert job.labels == {"course": "biology", "term": "spring"}
     assert (job.options.prompt, job.options.channels) == ("chloroplast", "split")
     tab.click("text=course: biology")

@@ -1,7 +1,17 @@
-// Which of the files that people choose again are those that a job waits for.
+// What the files that people choose are called in a job, and which of those chosen again it waits for.
 
 import { baseName } from "./format";
 import type { MediaFile } from "./types";
+
+const NUMBER = / \(\d+\)(?=(\.[^./]*)?$)/;
+const SUFFIX = /(\.[^./]*)?$/;
+
+/** The path, or with a number before its suffix if another file has it. */
+export function free(path: string, taken: Set<string>): string {
+  let candidate = path;
+  for (let n = 2; taken.has(candidate); n++) candidate = path.replace(SUFFIX, ` (${n})$&`);
+  return candidate;
+}
 
 /** How a chosen path tells that it is that of the job, the surest way first. */
 const SIGNS: ((chosen: string, path: string) => boolean)[] = [
@@ -50,6 +60,6 @@ function paired(wanted: MediaFile[], chosen: File[]): Map<MediaFile, File> {
 const likeness = (name: string, size: number): string => `${size} ${unnumbered(name)}`;
 
 /** Without the number that a second file of one name was given. */
-const unnumbered = (path: string): string => path.replace(/ \(\d+\)(?=(\.[^./]*)?$)/, "");
+const unnumbered = (path: string): string => path.replace(NUMBER, "");
 
 const endsWith = (path: string, end: string): boolean => `/${path}`.endsWith(`/${end}`);

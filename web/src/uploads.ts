@@ -4,6 +4,7 @@ import AwsS3 from "@uppy/aws-s3";
 import Uppy, { type Body, type Meta, type UppyFile } from "@uppy/core";
 import CRC32 from "crc-32";
 import { api, here, Problem } from "./api";
+import { free } from "./choosing";
 import { allKept, forget, forgetAll, keep } from "./keep";
 import { isMedia } from "./media";
 import { change, sendings } from "./sending";
@@ -49,7 +50,12 @@ export async function start(
 ): Promise<string> {
   const { compare } = new Intl.Collator(undefined, { numeric: true });
   const chosen = uppy.getFiles().sort((a, b) => compare(pathOf(a), pathOf(b)));
-  const declared = chosen.map((file) => ({ path: pathOf(file), size: file.size ?? 0 }));
+  const taken = new Set<string>();
+  const declared = chosen.map((file) => {
+    const path = free(pathOf(file), taken);
+    taken.add(path);
+    return { path, size: file.size ?? 0 };
+  });
   const job = await api.create(declared, options, labels);
   created();
   chosen.forEach((file, i) => uppy.setFileMeta(file.id, metaOf(job.id, job.files[i]!)));
