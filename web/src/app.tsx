@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Icon, Logo } from "./icons";
 import { IconButton, Toast } from "./parts";
 import { paths, route } from "./routes";
-import { sendings } from "./sending";
+import { bytesLeft, sendings } from "./sending";
 import { signOut, token } from "./session";
 import { t } from "./texts";
 import { isDark, switchTheme } from "./theme";
@@ -108,12 +108,13 @@ function Header() {
 function Sending() {
   const [first] = sendings.value;
   if (!first) return <span class="sending" />;
-  const shares = [...sendings.value.values()].flatMap((sending) => [...sending.shares.values()]);
-  const share = shares.reduce((sum, value) => sum + value, 0) / Math.max(1, shares.length);
+  const all = [...sendings.value.values()];
+  const size = all.flatMap(({ sizes }) => [...sizes.values()]).reduce((sum, value) => sum + value, 0);
+  const left = all.map(bytesLeft).reduce((sum, value) => sum + value, 0);
   return (
     <a class="sending" href={paths.job(first[0])}>
       <Icon shape="up" size={16} />
-      {Math.round(share * 100)} %
+      {Math.floor(100 * (1 - left / Math.max(1, size)))} %
     </a>
   );
 }

@@ -168,8 +168,9 @@ function send(job: string, uppy: Uploader, signed: Map<number, Upload>): void {
   uppy.on("s3-multipart:part-uploaded", (file, { PartNumber, ETag }) => {
     etags.set(file.id, (etags.get(file.id) ?? new Map()).set(PartNumber, ETag));
   });
-  const shares = new Map(uppy.getFiles().map((file) => [n(file), 0]));
-  change(job, () => ({ shares, failed: new Set(), paused: false }));
+  const sizes = new Map(uppy.getFiles().map((file) => [n(file), file.size ?? 0]));
+  const shares = new Map([...sizes.keys()].map((file) => [file, 0]));
+  change(job, () => ({ sizes, shares, failed: new Set(), paused: false }));
   for (const file of uppy.getFiles()) {
     if (file.data instanceof File) void keep({ job, n: n(file), path: pathOf(file), file: file.data });
   }

@@ -7,7 +7,7 @@ import { Icon } from "../icons";
 import { attempt, Bar, Dialog, Failure, IconButton, Menu, StateChip, tell, useTitle } from "../parts";
 import { usePolled } from "../polling";
 import { go, paths } from "../routes";
-import { sendings, type Sending } from "../sending";
+import { bytesLeft, sendings, type Sending } from "../sending";
 import { t } from "../texts";
 import { type Format, isFinal, type JobWithFiles, type MediaFile } from "../types";
 import { jobTitle, Labels } from "./jobs";
@@ -216,9 +216,7 @@ function Overall({ job, sending }: { job: JobWithFiles; sending: Sending | undef
 }
 
 function Uploading({ job, sending }: { job: JobWithFiles; sending: Sending }) {
-  const sizes = new Map(job.files.map((file) => [file.n, file.size]));
-  let sent = job.size;
-  for (const [n, share] of sending.shares) sent -= (sizes.get(n) ?? 0) * (1 - share);
+  const sent = job.size - bytesLeft(sending);
   const percent = job.size ? (100 * sent) / job.size : 100;
   const uploads = (act: (uploads: typeof import("../uploads")) => void): void => void import("../uploads").then(act);
   return (
