@@ -260,6 +260,33 @@ def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, 
     assert tab.locator(".row").count() == 1
 
 
+def test_a_folder_of_more_files_than_a_request_takes(tab: Any, site: Bench, tmp_path: Path) -> None:
+    for n in range(1001):
+        (tmp_path / f"{n}.mp3").write_bytes(b"sound")
+    held: list[Any] = []
+    tab.route("**/objects/uploads/**", lambda route: held.append(route))
+    tab.route("**/files", lambda route: route.fulfill(status=422, json={"detail": "No more, please."}))
+    tab.click("text=New job >> nth=0")
+    tab.wait_for_selector(".uppy-Dashboard-AddFiles")
+    tab.set_input_files(".uppy-Dashboard-input[webkitdirectory]", tmp_path)
+    with tab.expect_request(lambda request: request.method == "DELETE"):
+        tab.click("text=Transcribe 1,001 files")
+    tab.wait_for_selector("text=No more, please.")
+    tab.unroute("**/files")
+    tab.click("text=Transcribe 1,001 files")
+    # What has gone out is told of all files, not of those that are shown.
+    tab.wait_for_selector(".overall >> text=Uploading, 0 %")
+    assert tab.inner_text(".sending") == "0 %"
+    job = site.site.records.job(newest(site))
+    assert job is not None
+    assert (job.files, job.sealed) == (1001, True)
+    assert [file.path for file in site.site.records.files(job.id, 2, 998)] == [
+        f"{tmp_path.name}/{n}.mp3" for n in (999, 1000)
+    ]
+    tab.click("text=Cancel job")
+    tab.wait_for_selector(".chip[data-state=cancelled] >> nth=0")
+
+
 def test_files_of_one_name_and_size_are_told_apart_by_their_folders(tab: Any, site: Bench, tmp_path: Path) -> None:
     same = tmp_path / "same"
     for path in ("a.wav", "xa.wav", "week1/track.wav", "week2/track.wav"):

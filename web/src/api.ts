@@ -75,6 +75,12 @@ export async function accepts(bearer: string): Promise<boolean> {
   }
 }
 
+/** Some of a new job's files, which are all when it is sealed. */
+interface Page {
+  files: { path: string; size: number }[];
+  sealed: boolean;
+}
+
 const file = (job: string, n: number): string => `jobs/${job}/files/${n}`;
 
 export const api = {
@@ -87,8 +93,9 @@ export const api = {
   job: (id: string) => call<JobWithFiles>("GET", `jobs/${id}`),
   files: (id: string, which: { cursor: string } | { state: FileState }) =>
     call<{ files: MediaFile[]; next: string | null }>("GET", `jobs/${id}/files?${new URLSearchParams(which)}`),
-  create: (files: { path: string; size: number }[], options: Partial<Options>, labels: Record<string, string>) =>
-    call<JobWithFiles>("POST", "jobs", { files, options, labels }),
+  create: (page: Page, options: Partial<Options>, labels: Record<string, string>) =>
+    call<JobWithFiles>("POST", "jobs", { ...page, options, labels }),
+  add: (id: string, page: Page) => call<JobWithFiles>("POST", `jobs/${id}/files`, page),
   cancel: (id: string) => call<Job>("POST", `jobs/${id}/cancel`),
   retry: (id: string) => call<Job>("POST", `jobs/${id}/retry`),
   remove: (id: string) => call<void>("DELETE", `jobs/${id}`),

@@ -81,7 +81,8 @@ export const t = {
     start: "Transcribe",
     startFiles: (count: number) => `Transcribe ${files(count)}`,
     starting: "Starting …",
-    tooMany: (limit: number) => `A job holds at most ${limit.toLocaleString("en")} files. Start this one and add another.`,
+    tooMany: (limit: number) =>
+      `The page takes ${files(limit)} at once. Choose the subfolders one by one, or use the command line: transcribe FOLDER`,
   },
 
   formats: {

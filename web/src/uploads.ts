@@ -10,7 +10,9 @@ import { isMedia } from "./media";
 import { change, sendings } from "./sending";
 import type { MediaFile, Options, Upload } from "./types";
 
-export const MAX_FILES = 1000;
+export const MAX_FILES = 5000;
+// So many files go with one request.
+const PAGE = 1000;
 const AT_ONCE = 4;
 // How long one waits for a network or a service that is away, attempt by attempt; then people are asked.
 const PATIENCE_MS = [500, 2000, 5000, 15_000, 30_000, 60_000];
@@ -56,10 +58,21 @@ export async function start(
     taken.add(path);
     return { path, size: file.size ?? 0 };
   });
-  const job = await api.create(declared, options, labels);
+  const page = (from: number) => ({
+    files: declared.slice(from, from + PAGE),
+    sealed: from + PAGE >= declared.length,
+  });
+  const job = await api.create(page(0), options, labels);
+  const files = [...job.files];
+  try {
+    while (files.length < declared.length) files.push(...(await api.add(job.id, page(files.length))).files);
+  } catch (error) {
+    void api.remove(job.id).catch(() => undefined);
+    throw error;
+  }
   created();
-  chosen.forEach((file, i) => uppy.setFileMeta(file.id, metaOf(job.id, job.files[i]!)));
-  send(job.id, uppy, new Map(job.files.flatMap((file) => (file.upload ? [[file.n, file.upload]] : []))));
+  chosen.forEach((file, i) => uppy.setFileMeta(file.id, metaOf(job.id, files[i]!)));
+  send(job.id, uppy, new Map(files.flatMap((file) => (file.upload ? [[file.n, file.upload]] : []))));
   return job.id;
 }
 

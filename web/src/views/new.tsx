@@ -34,12 +34,12 @@ export function NewJobView() {
       if (!file) setProblem(t.new.tooMany(MAX_FILES));
       else if (!file.name?.startsWith(".")) setLeftOut(foreign.add(file.id).size);
     };
-    uppy.on("file-added", counted).on("file-removed", counted).on("restriction-failed", refused);
+    uppy.on("files-added", counted).on("file-removed", counted).on("restriction-failed", refused);
     const stopPasting = pasteInto(uppy);
     api.health().then(setHealth, (error: Error) => setProblem(error.message));
     return () => {
       stopPasting();
-      uppy.off("file-added", counted).off("file-removed", counted).off("restriction-failed", refused);
+      uppy.off("files-added", counted).off("file-removed", counted).off("restriction-failed", refused);
       if (!started.current) uppy.destroy();
     };
   }, []);
@@ -94,6 +94,7 @@ function DropArea({ uppy }: { uppy: Uploader }) {
       fileManagerSelectionType: "both",
       hideUploadButton: true,
       disableStatusBar: true,
+      disableInformer: true,
       disableThumbnailGenerator: true,
       proudlyDisplayPoweredByUppy: false,
       singleFileFullScreen: false,
