@@ -553,10 +553,10 @@ def test_passages_are_split_and_joined_and_speakers_named(tab: Any, site: Bench,
     tab.keyboard.press("Tab")
     assert tab.locator(".speaker:visible").all_inner_texts() == ["Announcer", "Speaker 1", "Kennedy"]
     shoot(tab, "speakers")
-    asked: list[str] = []
-    tab.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
-    tab.click("text=Discard")
-    assert asked == ["Discard all corrections that are not saved?"]
+    with tab.expect_event("dialog") as asked:
+        tab.once("dialog", lambda dialog: dialog.dismiss())
+        tab.click("text=Discard")
+    assert asked.value.message == "Discard all corrections that are not saved?"
     tab.click("button:has-text('Save')")
     tab.wait_for_selector("text=Saved.")
     original, edited = (Transcript.model_validate(version) for version in versions(site, job))
