@@ -203,7 +203,7 @@ class TestErrors:
         fill(*(f"in/{n}\\.mp4" for n in range(3)))
         result = transcribe(server, "in", "--language", "xx")
         told = result.stderr.splitlines()
-        assert told[1].startswith("Error: The request is not valid: files[0].path must be a relative path")
+        assert told[1].startswith("Error: The request is not valid: files[0].path must not hold '\\'")
         assert told[1].endswith("; and 1 more.")
         assert told[2:] == [
             "  options.language must be 'auto' or the code of a language that Whisper knows, such as 'en'"
