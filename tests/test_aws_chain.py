@@ -558,7 +558,9 @@ def test_roles_allow_what_is_asked_for_and_nothing_else(
     files = [{"path": "parts.wav", "size": len(data)}, {"path": "other.wav", "size": 1}]
     new = {"files": files, "labels": {"course": "biology"}, "webhook": "https://nobody.invalid/"}
     with httpx.Client(base_url=site.url, headers=headers, timeout=60) as http:
-        made = http.post("/jobs", json=new, headers={"Idempotency-Key": "once"}).raise_for_status().json()
+        answer = http.post("/jobs", json=new, headers={"Idempotency-Key": "once"}).raise_for_status()
+        made = answer.json()
+        assert http.get(answer.url.join(answer.headers["Location"])).raise_for_status().json()["id"] == made["id"]
         job, parts = site.client.job(made["id"]), f"/jobs/{made['id']}/files/0/parts"
         assert http.post(parts, json={}).raise_for_status().json()["stored"] == []
         assert http.delete(parts).status_code == 204

@@ -93,6 +93,7 @@ def test_a_model_of_ones_own_has_no_figures() -> None:
         ({}, "files must be given"),
         ({"files": []}, "files must hold at least 1"),
         ({"files": [{"path": "a", "size": -1}]}, r"files\[0\].size must be 0 or more"),
+        ({"files": [{"path": "a", "size": 10**400}]}, r"files\[0\].size must be"),
         ({"files": [{"path": "a", "size": 1, "audio_seconds": 1e9}]}, r"files\[0\].audio_seconds"),
         ({"files": [{"path": "a", "size": 1}], "model": "huge"}, "model must be one of those installed: base, mine"),
     ],
