@@ -3,7 +3,7 @@
 WHAT ?= all
 MODELS ?= tiny.en base
 TRACKS ?= clean noisy music hour silence noise applause songs jfk
-SEEDS ?= 1 2 3
+SEEDS ?=
 PROGRAMS ?=
 RUNS ?= 3
 CORES ?= 2

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import drawing, report
+from bench.programs import Program
 from bench.report import Score
-from bench.tracks import KINDS, SILENT
+from bench.tracks import KINDS, SILENT, VERSION
 
 DOCS = Path("docs")
 BEGIN, END = "<!-- made by make {name} -->", "<!-- end of make {name} -->"
@@ -22,6 +23,7 @@ def publish(found: Sequence[Score], cores: int, docs: Path | None) -> int:
         "machine": machine(),
         "cores": cores,
         "date": datetime.date.today().isoformat(),
+        "tracks": VERSION,
         "versions": {each.program: f"{each.version}; {each.setting}" for each in found},
     }
     tables = _tables(found)
@@ -34,6 +36,16 @@ def publish(found: Sequence[Score], cores: int, docs: Path | None) -> int:
         replace_section(docs / "benchmarks.md", "bench", "\n\n".join([_about(about), *tables, _promises(kept)]))
         plot(found, docs / "benchmarks.svg")
     return int(not all(bound.kept for bound in kept))
+
+
+def published(programs: Sequence[Program]) -> list[Score]:
+    """The scores in `docs/benchmarks.json` of tracks and programs as they are now."""
+    told = json.loads((DOCS / "benchmarks.json").read_text())
+    if told["tracks"] != VERSION:
+        return []
+    now = {(each.name, each.version(), each.setting) for each in programs}
+    scores = [Score.model_validate(each) for each in told["scores"]]
+    return [each for each in scores if (each.program, each.version, each.setting) in now]
 
 
 def replace_section(file: Path, name: str, text: str) -> None:

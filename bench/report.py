@@ -112,6 +112,23 @@ def scores(results: Sequence[Result], heard: Sequence[Track]) -> list[Score]:
     return [score(runs, tracks[track], scoring.normaliser()) for (_, track, _), runs in groups.items()]
 
 
+def completed(found: Sequence[Score], earlier: Sequence[Score]) -> list[Score]:
+    """What was found now, and for what was not run now the words of what was found earlier.
+
+    Times are left out of the latter, since another machine, or another hour, tells others.
+    """
+    now = {(each.program, each.model, each.track) for each in found}
+    untimed = dict.fromkeys(("loading", "recognising", "wall", "cpu", "peak_bytes")) | {"runs": 0}
+    return [
+        *found,
+        *(
+            each.model_copy(update=untimed)
+            for each in earlier
+            if (each.program, each.model, each.track) not in now and not each.figures
+        ),
+    ]
+
+
 def rate(of: Sequence[Score]) -> float:
     """Word errors over several tracks, in per cent of their words."""
     return 100 * sum(each.wrong for each in of) / sum(each.words for each in of)
@@ -140,13 +157,14 @@ def _of_kind(name: str, kind: str, by: dict[str, list[Score]]) -> list[Bound]:
     if kind in SILENT:
         invented = sum(each.invented for each in ours)
         return [Bound(f"{name}: words", invented, 0, invented == 0)]
-    rates = {program: rate(scored) for program, scored in by.items()}
-    faster = [each for program, each in rates.items() if program.startswith("faster-whisper")]
+    rates = {program: rates for program, scored in by.items() if (rates := _rates(ours, scored))}
     if CLI.name in rates:
-        mine, limit = rates[OURS.name], rates[CLI.name]
+        mine, limit = rates[CLI.name]
         found.append(Bound(f"{name}: WER in % below whisper-cli's", mine, limit, mine < limit or not mine))
+    faster = [pair for program, pair in rates.items() if program.startswith("faster-whisper")]
     if faster:
-        found.append(_at_most(f"{name}: WER in % of faster-whisper's best mode", rates[OURS.name], min(faster)))
+        mine, limit = min(faster, key=lambda pair: pair[1] - pair[0])
+        found.append(_at_most(f"{name}: WER in % of faster-whisper's best mode", mine, limit))
     for edge in ("start_error", "end_error"):
         errors = [each for scored in ours if (each := getattr(scored, edge)) is not None]
         if errors:
@@ -172,6 +190,15 @@ def _of_cuts(name: str, scores: Sequence[Score]) -> list[Bound]:
         share = fmean(100 * each.figures["preparing"] / each.figures["recognising"] for each in scores)
         found.append(_at_most(f"{name}: decoding and voice activity in % of recognising", share, PREPARING))
     return found
+
+
+def _rates(ours: Sequence[Score], theirs: Sequence[Score]) -> tuple[float, float] | None:
+    """Word errors of ours and theirs over the tracks that both have; None if there are none."""
+    common = {each.track for each in ours} & {each.track for each in theirs}
+    if not common:
+        return None
+    mine, other = (rate([each for each in scored if each.track in common]) for scored in (ours, theirs))
+    return mine, other
 
 
 def _pairs(ours: Sequence[Score], theirs: Sequence[Score], figure: str) -> list[tuple[float, float]]:

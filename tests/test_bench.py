@@ -107,7 +107,7 @@ class TestTracks:
             tracks.own(tmp_path, tmp_path)
 
 
-def scored(program: str, track: str, **figures: float) -> Score:
+def scored(program: str, track: str, **figures: object) -> Score:
     told = {"words": 100, "audio_seconds": 600.0, "speech_seconds": 450.0, **figures}
     return Score.model_validate(
         {"program": program, "version": "1", "setting": "", "model": "tiny.en", "track": track, **told}
@@ -141,6 +141,29 @@ class TestBounds:
         found = [scored("ours", "jfk"), scored("whisper-cli", "jfk")]
         assert [bound.kept for bound in report.bounds(found)] == [True]
         assert [bound.kept for bound in report.bounds([scored("ours", "jfk", deleted=1), found[1]])] == [False]
+
+    def test_words_are_compared_on_tracks_that_both_heard(self) -> None:
+        found = [
+            scored("ours", "clean-1", substituted=2),
+            scored("ours", "clean-2", substituted=6),
+            scored("faster-whisper batched", "clean-1", substituted=3),
+            scored("faster-whisper batched", "clean-2", substituted=7),
+            scored("faster-whisper vad", "clean-2", substituted=5),
+            scored("faster-whisper sequential", "clean-3"),
+        ]
+        (bound,) = report.bounds(found)
+        assert (bound.ours, bound.limit, bound.kept) == (6, 5, False)
+        (bound,) = report.bounds(found[:4])
+        assert (bound.ours, bound.limit, bound.kept) == (4, 5, True)
+
+    def test_what_was_not_run_now_is_completed_with_earlier_words(self) -> None:
+        now = scored("ours", "clean-1", deleted=1, recognising=8, runs=1)
+        earlier = [
+            scored("ours", "clean-1", deleted=2),
+            scored("ours", "clean-2", deleted=3, recognising=9, runs=1),
+            scored("ours cut every minute", "clean-2", figures={"preparing": 1}),
+        ]
+        assert report.completed([now], earlier) == [now, scored("ours", "clean-2", deleted=3)]
 
     @pytest.mark.parametrize("words", [0, 1])
     def test_no_word_where_nobody_speaks(self, words: int) -> None:
