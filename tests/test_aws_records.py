@@ -12,8 +12,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib import tokens
 from chalicelib.access import NewToken
-from chalicelib.aws import platform
-from chalicelib.aws import records as dynamo
+from chalicelib.aws import platform, table
 from chalicelib.aws.records import DynamoRecords
 from chalicelib.jobs import FileState, Job, JobState, MediaFile
 from chalicelib.ports import JobExists
@@ -30,7 +29,7 @@ def records(aws_environment: dict[str, str]) -> DynamoRecords:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamo, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(table, "LONGEST_PAUSE", 0.001)
 
 
 def items() -> list[Item]:
@@ -245,7 +244,7 @@ def test_a_change_that_meets_another_is_made_in_the_end(
 
 @pytest.mark.usefixtures("quick")
 def test_patience_ends(records: DynamoRecords, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamo, "PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(table, "PATIENCE_SECONDS", 0.02)
     job = add(records)
     refuse(records, "TransactWriteItems", sys.maxsize, "TransactionCanceledException", "None", "TransactionConflict")
     with pytest.raises(ClientError, match="TransactionCanceledException"):

@@ -23,15 +23,12 @@ import hashlib
 import itertools
 import json
 import math
-import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from chalicelib.access import Token
 from chalicelib.aws.items import (
@@ -48,29 +45,18 @@ from chalicelib.aws.items import (
     setting,
     totalling,
 )
+from chalicelib.aws.table import MAX_KEY_BYTES, MAX_SORT_KEY_BYTES, DynamoTable, possible
 from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile
 from chalicelib.ports import Deletion, JobExists
 
 BY_PATH = "by_path"
 BY_STATE = "by_state"
-# What DynamoDB takes in one transaction, and looks up in one batch.
+# What DynamoDB takes in one transaction.
 TRANSACTION_ITEMS = 100
-BATCH_KEYS = 100
-BATCH_WRITES = 25
 # Made at a time where one question takes many.
 REQUESTS = 16
 FILE_DIGITS = 8
 TIME_DIGITS = 12
-MAX_KEY_BYTES = 2048
-MAX_SORT_KEY_BYTES = 1024
-
-LOST = {"ConditionalCheckFailedException", "ConditionalCheckFailed"}
-# Another writer is at the same item, or the table has to grow. (boto3 tries again by itself where a whole request is
-# throttled, but not where one item is the reason for giving up a transaction.)
-CONTENDED = {"TransactionConflictException", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
-PATIENCE_SECONDS = 20.0
-SHORTEST_PAUSE = 0.02
-LONGEST_PAUSE = 1.0
 # A job that waits is looked at for the first time after so long.
 FIRST_SECONDS = 300
 
@@ -85,16 +71,8 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class DynamoRecords:
-    """`chalicelib.ports.Records` in the table named `table`, for any number of functions at once.
-
-    `client` is boto3's for DynamoDB. What belongs to a job expires `keep_seconds` after the job was created, `None` for
-    never.
-    """
-
-    client: Any
-    table: str
-    keep_seconds: float | None = None
+class DynamoRecords(DynamoTable):
+    """`chalicelib.ports.Records`, for any number of functions at once."""
 
     def add_job(self, job: Job, files: Iterable[MediaFile]) -> None:
         """Raises JobExists. The job itself comes last, and until then none of it is seen.
@@ -147,7 +125,7 @@ class DynamoRecords:
             some = files[start : start + TRANSACTION_ITEMS - 1]
             puts = [{"Put": {**self._put_file(file, self._expiry(job)), **new}} for file in some]
             counted = {"Update": {**self._at(_job_key(job.id)), **more_files(some)}}
-            if self._insist(self.client.transact_write_items, TransactItems=[*puts, counted]) is None:
+            if not self._transact([*puts, counted]):
                 return False
         return True
 
@@ -172,8 +150,7 @@ class DynamoRecords:
         states = {f":when{number}": str(state) for number, state in enumerate(when)}
         update = setting(changed(Job, changes))
         request = update.request(f"#state IN ({', '.join(states)})", states, {"#state": "state"})
-        answer = self._insist(self.client.update_item, **self._at(_job_key(id)), **request, ReturnValues="ALL_NEW")
-        return None if answer is None else Job.model_validate(decoded(answer["Attributes"]))
+        return _job(self._updated(_job_key(id), request))
 
     def file(self, job: str, n: int) -> MediaFile | None:
         return self._get(MediaFile, _file_key(job, n))
@@ -190,10 +167,7 @@ class DynamoRecords:
     ) -> list[MediaFile]:
         if states is not None:
             return self._files_in(states, job, limit, after)
-        first = _file_key(job, after + 1)
-        values = {":pk": first["pk"], ":first": first["sk"], ":last": "file#~"}
-        found = self._query("pk = :pk AND sk BETWEEN :first AND :last", values, limit)
-        return [MediaFile.model_validate(item) for item in found]
+        return [MediaFile.model_validate(item) for item in self._file_items(job, after + 1, limit)]
 
     def move_file(self, file: MediaFile, to: FileState, changes: Mapping[str, Any] = {}) -> bool:
         key = _file_key(file.job, file.n)
@@ -210,7 +184,7 @@ class DynamoRecords:
                 {"Update": {**self._at(key), **moved}},
                 {"Update": {**self._at(_job_key(file.job)), **counted}},
             ]
-            if self._insist(self.client.transact_write_items, TransactItems=updates) is not None:
+            if self._transact(updates):
                 return True
             if not summed or self.job(file.job) is None:
                 return False
@@ -229,9 +203,8 @@ class DynamoRecords:
         update = setting(changed(MediaFile, {"multipart": upload}))
         basis = {":state": str(file.state), ":was": file.multipart}
         request = update.request(f"#state = :state AND {same}", basis, {"#state": "state"})
-        key = _file_key(file.job, file.n)
-        answer = self._insist(self.client.update_item, **self._at(key), **request, ReturnValues="ALL_NEW")
-        return None if answer is None else MediaFile.model_validate(decoded(answer["Attributes"]))
+        item = self._updated(_file_key(file.job, file.n), request)
+        return None if item is None else MediaFile.model_validate(item)
 
     def add_speech_done(self, job: str, n: int, seconds: float) -> None:
         # No transaction: hundreds of functions report to one job at once. Plain updates of an item wait for each other,
@@ -246,7 +219,7 @@ class DynamoRecords:
         gone = {**self._put(_job_key(job.id), {"gone": True}, None), "ConditionExpression": "attribute_exists(counts)"}
         listed = [{"Delete": self._at(key)} for key in _listings(job) if key != _deletion_key(deletion)]
         updates = [{"Put": gone}, *listed, {"Put": self._put_deletion(deletion)}]
-        return deletion if self._insist(self.client.transact_write_items, TransactItems=updates) is not None else None
+        return deletion if self._transact(updates) else None
 
     def deletions(self, now: float, limit: int) -> list[Deletion]:
         values = {":pk": "deletions", ":last": _deletion_key(Deletion("~", math.floor(now)))["sk"]}
@@ -259,21 +232,11 @@ class DynamoRecords:
             {"Delete": {**self._at(_deletion_key(deletion)), **there}},
             {"Put": self._put_deletion(later)},
         ]
-        return later if self._insist(self.client.transact_write_items, TransactItems=updates) is not None else None
+        return later if self._transact(updates) else None
 
     def delete_files(self, job: str) -> None:
-        first = _file_key(job, 0)
-        values = {":pk": first["pk"], ":first": first["sk"], ":last": "file#~"}
-        condition = "pk = :pk AND sk BETWEEN :first AND :last"
-        found = self._query(condition, values, None, ProjectionExpression="pk, sk")
-        deletes = ({"DeleteRequest": {"Key": encoded(key)}} for key in found)
-        while page := list(itertools.islice(deletes, BATCH_WRITES)):
-            pauses = random_pauses()
-            while page:
-                answer = self.client.batch_write_item(RequestItems={self.table: page})
-                page = answer["UnprocessedItems"].get(self.table, [])
-                if page:
-                    time.sleep(next(pauses))
+        found = self._file_items(job, 0, None, ProjectionExpression="pk, sk")
+        self._write({"DeleteRequest": {"Key": encoded(key)}} for key in found)
 
     def forget(self, deletion: Deletion) -> None:
         self.client.delete_item(**self._at(_job_key(deletion.job)), ConditionExpression="attribute_not_exists(counts)")
@@ -293,9 +256,7 @@ class DynamoRecords:
         self.client.delete_item(**self._at(_waiting_key(waiting)))
 
     def add_use(self, job: str, amounts: Mapping[str, float]) -> Job | None:
-        request = adding(amounts).request("attribute_exists(counts)")
-        answer = self._insist(self.client.update_item, **self._at(_job_key(job)), **request, ReturnValues="ALL_NEW")
-        return None if answer is None else Job.model_validate(decoded(answer["Attributes"]))
+        return _job(self._updated(_job_key(job), adding(amounts).request("attribute_exists(counts)")))
 
     def add_token(self, token: Token) -> None:
         self.client.put_item(**self._put(_token_key(token.id), document(token), token.expires_at))
@@ -313,7 +274,7 @@ class DynamoRecords:
 
     def remove_token(self, id: str) -> bool:
         key = _token_key(id)
-        if not _possible(id, MAX_SORT_KEY_BYTES):
+        if not possible(id, MAX_SORT_KEY_BYTES):
             return False
         there = {"ConditionExpression": "attribute_exists(pk)"}
         return self._insist(self.client.delete_item, **self._at(key), **there) is not None
@@ -330,6 +291,12 @@ class DynamoRecords:
 
     def counted(self, key: str) -> dict[str, float]:
         return _sums(self._item(_counter_key(key)) or {})
+
+    def _file_items(self, job: str, first: int, limit: int | None, **how: Any) -> Iterator[Item]:
+        """Those of a job's files, from number `first` on."""
+        key = _file_key(job, first)
+        values = {":pk": key["pk"], ":first": key["sk"], ":last": "file#~"}
+        return self._query("pk = :pk AND sk BETWEEN :first AND :last", values, limit, **how)
 
     def _files_in(self, states: Collection[FileState], job: str, limit: int, after: int) -> list[MediaFile]:
         """Their numbers come from the index, and they themselves, as they are by now, from the table."""
@@ -360,10 +327,10 @@ class DynamoRecords:
             updates.append({"Update": {**self._at(_file_key(file.job, file.n)), **request}})
         counted = totalling(before, changes).request("attribute_exists(counts)")
         updates.append({"Update": {**self._at(_job_key(files[0].job)), **counted}})
-        return self._insist(self.client.transact_write_items, TransactItems=updates) is not None
+        return self._transact(updates)
 
     def _add(self, job_id: str, actions: list[Item]) -> None:
-        if self._insist(self.client.transact_write_items, TransactItems=actions) is None:
+        if not self._transact(actions):
             raise JobExists(job_id)
 
     def _ids(self, listing: str, limit: int, before: str | None) -> list[str]:
@@ -377,63 +344,9 @@ class DynamoRecords:
         jobs = map(_job, self._batch([_job_key(id) for id in ids]))
         return {job.id: job for job in jobs if job is not None}
 
-    def _batch(self, items: list[Item]) -> Iterator[Item]:
-        """Those of the items with these keys that there are, in any order."""
-        keys = [encoded(key) for key in items]
-        pauses = random_pauses()
-        while keys:
-            request = {self.table: {"Keys": keys[:BATCH_KEYS], "ConsistentRead": True}}
-            answer = self.client.batch_get_item(RequestItems=request)
-            yield from map(decoded, answer["Responses"][self.table])
-            left_out = answer["UnprocessedKeys"].get(self.table, {}).get("Keys", [])
-            keys = keys[BATCH_KEYS:] + left_out
-            if left_out:
-                time.sleep(next(pauses))
-
     def _get(self, model: type[Model], key: Item) -> Model | None:
         item = self._item(key)
         return None if item is None else model.model_validate(item)
-
-    def _item(self, key: Item) -> Item | None:
-        if not (_possible(key["pk"]) and _possible(key["sk"], MAX_SORT_KEY_BYTES)):
-            return None
-        answer = self.client.get_item(**self._at(key), ConsistentRead=True)
-        return decoded(answer["Item"]) if "Item" in answer else None
-
-    def _query(self, condition: str, values: Item, limit: int | None = None, **how: Any) -> Iterator[Item]:
-        """The first `limit` items that meet the condition, or all of them."""
-        if not _possible(values[":pk"]):
-            return
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=encoded(values),
-            PaginationConfig={"MaxItems": limit, "PageSize": limit},
-            **{"ConsistentRead": True, **how},
-        )
-        for page in pages:
-            yield from map(decoded, page["Items"])
-
-    def _insist(self, operation: Callable[..., Item], **request: Any) -> Item | None:
-        """The answer, or `None` if a condition is not met; while others are at the same items, it is asked for again.
-
-        No change is made twice, since a conflict means that none was made.
-        """
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        pauses = random_pauses()
-        while True:
-            try:
-                return operation(**request)
-            except ClientError as error:
-                codes = _codes(error)
-                if codes & LOST:
-                    return None
-                if not codes & CONTENDED or time.monotonic() > deadline:
-                    raise
-            time.sleep(next(pauses))
-
-    def _expiry(self, job: Job) -> float | None:
-        return None if self.keep_seconds is None else job.created_at + self.keep_seconds
 
     def _put_file(self, file: MediaFile, expires: float | None) -> Item:
         return self._put(_file_key(file.job, file.n), {**document(file), "place": _place(file.state, file.n)}, expires)
@@ -443,13 +356,6 @@ class DynamoRecords:
 
     def _put_waiting(self, waiting: Waiting) -> Item:
         return self._put(_waiting_key(waiting), {"since": Decimal(repr(waiting.since))}, None)
-
-    def _put(self, key: Item, document: Item, expires: float | None) -> Item:
-        living = {} if expires is None else {"expires": math.ceil(expires)}
-        return {"TableName": self.table, "Item": encoded({**document, **living, **key})}
-
-    def _at(self, key: Item) -> Item:
-        return {"TableName": self.table, "Key": encoded(key)}
 
 
 def _job_key(id: str) -> Item:
@@ -523,23 +429,3 @@ def _counter_key(key: str) -> Item:
 
 def _sums(item: Item) -> dict[str, float]:
     return {name: float(value) for name, value in item.items() if name not in ("pk", "sk", "expires")}
-
-
-def _possible(key: str, most: int = MAX_KEY_BYTES) -> bool:
-    """Whether there can be an item of this key; what callers of the API ask for may be anything."""
-    try:
-        return 0 < len(key.encode()) <= most
-    except UnicodeEncodeError:
-        return False
-
-
-def _codes(error: ClientError) -> set[str]:
-    """The error's code and, where a transaction was given up, the reasons of its parts."""
-    reasons = error.response.get("CancellationReasons", [])
-    return {error.response["Error"]["Code"], *(reason.get("Code", "None") for reason in reasons)}
-
-
-def random_pauses() -> Iterator[float]:
-    """Seconds to wait before the next attempts: growing, and random so that those who met do not meet again."""
-    for attempt in itertools.count():
-        yield random.uniform(0, min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**attempt))  # noqa: S311

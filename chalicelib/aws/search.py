@@ -14,16 +14,14 @@ not found.
 import base64
 import itertools
 import json
-import math
 import re
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from chalicelib.aws.items import Item, decoded, encoded
-from chalicelib.aws.records import BATCH_WRITES, FILE_DIGITS, random_pauses
+from chalicelib.aws.records import FILE_DIGITS
+from chalicelib.aws.table import DynamoTable, living
 from chalicelib.jobs import Job
 from chalicelib.ports import Found, Passage, Pieces, UnknownCursor
 from chalicelib.terms import Phrase, marks, terms
@@ -49,25 +47,21 @@ class OutOfRequests(Exception):
 
 
 @dataclass(frozen=True)
-class DynamoIndex:
-    """`chalicelib.ports.Index`; `client` is boto3's for DynamoDB. What is put expires `keep_seconds` after its job."""
-
-    client: Any
-    table: str
-    keep_seconds: float | None = None
+class DynamoIndex(DynamoTable):
+    """`chalicelib.ports.Index`."""
 
     def put(self, job: Job, n: int, said_now: Sequence[Pieces]) -> None:
         number = f"{n:0{FILE_DIGITS}}"
         blocks = list(self._blocks(job.id, number))
         before, now = _places(_said_in(blocks)), _places(said_now)
-        living = {} if self.keep_seconds is None else {"expires": math.ceil(job.created_at + self.keep_seconds)}
+        end = living(self._expiry(job))
         listed = [
-            {"pk": said(job.owner, term), "sk": f"{job.id}#{number}", "at": at, **living}
+            {"pk": said(job.owner, term), "sk": f"{job.id}#{number}", "at": at, **end}
             for term, at in now.items()
             if before.get(term) != at
         ]
         texts = [
-            {"pk": f"passages#{job.id}", "sk": _key(number, first), "owner": job.owner, "said": text, **living}
+            {"pk": f"passages#{job.id}", "sk": _key(number, first), "owner": job.owner, "said": text, **end}
             for first, text in _divided(said_now)
         ]
         gone = [(said(job.owner, term), f"{job.id}#{number}") for term in before.keys() - now.keys()]
@@ -105,27 +99,11 @@ class DynamoIndex:
 
     def _blocks(self, job: str, n: str = "") -> Iterator[Item]:
         """The items with the passages of a job, or of one of its files, in order."""
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.table,
-            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-            ExpressionAttributeValues=encoded({":pk": f"passages#{job}", ":first": n or "0", ":last": f"{n}~"}),
-            ConsistentRead=True,
-        )
-        for page in pages:
-            yield from map(decoded, page["Items"])
+        values = {":pk": f"passages#{job}", ":first": n or "0", ":last": f"{n}~"}
+        return self._query("pk = :pk AND sk BETWEEN :first AND :last", values)
 
     def _delete(self, keys: Iterable[tuple[str, str]]) -> None:
         self._write({"DeleteRequest": {"Key": encoded({"pk": pk, "sk": sk})}} for pk, sk in keys)
-
-    def _write(self, requests: Iterable[Item]) -> None:
-        rest = iter(requests)
-        while page := list(itertools.islice(rest, BATCH_WRITES)):
-            pauses = random_pauses()
-            while page:
-                answer = self.client.batch_write_item(RequestItems={self.table: page})
-                page = answer["UnprocessedItems"].get(self.table, [])
-                if page:
-                    time.sleep(next(pauses))
 
 
 class _Search:
