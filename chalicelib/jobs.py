@@ -153,6 +153,9 @@ class MediaFile(BaseModel):
         return self.stored_as or keys.upload(self.job, self.path)
 
 
+SUMS = ("audio_seconds", "speech_seconds", "speech_seconds_done")
+"""The fields of a file whose sums its job has."""
+
 CANCELLED = FileError(code="cancelled", message="The job was cancelled before this file was finished.")
 
 

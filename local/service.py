@@ -23,7 +23,8 @@ from local.courier import Courier
 from local.executor import Executor
 from local.layout import this_machine
 from local.objects import DiskObjects
-from local.records import NewerRecords, SQLiteRecords
+from local.records import SQLiteRecords
+from local.schema import NewerRecords
 from local.search import SQLiteIndex
 from local.sweeper import sweeping
 from local.worker import BATCH_SECONDS, Workplace

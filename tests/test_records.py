@@ -18,7 +18,8 @@ from chalicelib.aws import platform
 from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Options
 from chalicelib.ports import Deletion, JobExists, Records
 from local.database import PATIENCE
-from local.records import MIGRATIONS, NewerRecords, SQLiteRecords
+from local.records import SQLiteRecords
+from local.schema import MIGRATIONS, NewerRecords
 from tests.conftest import Figure
 
 Open = Callable[[], Records]

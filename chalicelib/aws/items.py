@@ -12,14 +12,11 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from chalicelib.jobs import FileState, JobState, MediaFile
+from chalicelib.jobs import SUMS, FileState, JobState, MediaFile
 
 Model = TypeVar("Model", bound=BaseModel)
 Item = dict[str, Any]
 """Attributes by name. Plain, their numbers are `int` and `Decimal`; encoded, each is as in `{"N": "1.5"}`."""
-
-SUMS = ("audio_seconds", "speech_seconds", "speech_seconds_done")
-"""The fields of a file whose sums its job has."""
 
 # As exact as DynamoDB's numbers; the shortest decimal of a float, which JSON writes, has 17 digits.
 _exactly = Context(prec=38)

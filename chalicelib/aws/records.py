@@ -32,7 +32,6 @@ from typing import Any
 
 from chalicelib.access import Token
 from chalicelib.aws.items import (
-    SUMS,
     Item,
     Model,
     adding,
@@ -46,7 +45,7 @@ from chalicelib.aws.items import (
     totalling,
 )
 from chalicelib.aws.table import MAX_KEY_BYTES, MAX_SORT_KEY_BYTES, DynamoTable, possible
-from chalicelib.jobs import Claim, FileState, Job, JobState, MediaFile
+from chalicelib.jobs import SUMS, Claim, FileState, Job, JobState, MediaFile
 from chalicelib.ports import Deletion, JobExists
 
 BY_PATH = "by_path"
