@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chalicelib import answers, prices, speeds
+from chalicelib import answers, capabilities, prices, speeds
 from chalicelib.fields import LONGEST_SECONDS, Count, RelativePath, Request
 from chalicelib.jobs import MAX_FILES
 from chalicelib.settings import Capacity, Settings
-from chalicelib.validation import field_error, parsed, wrong_fields
+from chalicelib.validation import parsed, wrong_fields
 
 # Bytes of a second of sound: CD quality, half of that where it is packed without loss, 128 kbit/s where with loss.
 UNPACKED, LOSSLESS, LOSSY = 176_400, 88_200, 16_000
@@ -49,8 +49,7 @@ def estimate(settings: Settings, body: str | bytes) -> answers.Estimate:
     asked = parsed(EstimateRequest, body)
     model = asked.model or settings.default_model
     if model not in settings.models:
-        installed = ", ".join(sorted(settings.models))
-        raise wrong_fields(field_error("model", f"must be one of those installed: {installed}"))
+        raise wrong_fields(capabilities.not_installed(settings, "model"))
     lengths = [file.seconds for file in asked.files]
     audio, capacity, speed = sum(lengths), settings.capacity, speeds.processor_seconds(model)
     work: answers.Work = {"seconds": None, "gigabyte_seconds": None, "processor_seconds": None, "dollars": None}

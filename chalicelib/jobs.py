@@ -107,7 +107,7 @@ class Options(Request):
     )
     guards: Annotated[
         list[Guard],
-        Field(json_schema_extra={"uniqueItems": True}, description="What is to keep invented text away."),
+        Field(json_schema_extra=UNIQUE, description="What is to keep invented text away."),
         AfterValidator(distinct),
     ] = Field(default=list(Guard))
 

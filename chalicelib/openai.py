@@ -212,12 +212,12 @@ def _worth_another_go(file: MediaFile) -> bool:
 
 def _of_form(problem: Problem) -> Problem:
     """The problem of a job with the names that the fields have in the form."""
-    errors = [
-        field_error(FILE if error["field"].startswith("files") else error["field"].removeprefix("options."), message)
-        for error in problem.errors
-        for message in [error["message"]]
-    ]
+    errors = [field_error(_field(error["field"]), error["message"]) for error in problem.errors]
     return wrong_fields(*errors) if errors else problem
+
+
+def _field(of_job: str) -> str:
+    return FILE if of_job.startswith("files") else of_job.removeprefix("options.")
 
 
 def _ended(service: Service, job_id: str) -> tuple[Job, MediaFile]:

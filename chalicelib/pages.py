@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
-from chalicelib import answers, limits
+from chalicelib import answers, capabilities, limits
 from chalicelib.errors import conflict
 from chalicelib.jobs import MAX_FILES, Format, Job, JobState, MediaFile, output_paths
 from chalicelib.ports import Records
@@ -42,7 +42,7 @@ def add(
 
 def _parse(service: Service, body: str | bytes) -> NewFiles:
     new = parsed(NewFiles, body)
-    errors = service.size_errors(new.files)
+    errors = capabilities.size_errors(service.settings, new.files)
     if not new.files and not new.sealed:
         errors.append(field_error("files", "must hold at least 1 file, unless 'sealed' is true"))
     if errors:

@@ -7,16 +7,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from chalicelib import answers, idempotency, ids, keys, languages, limits, tokens, views, webhooks
+from chalicelib import answers, capabilities, idempotency, ids, keys, limits, tokens, views, webhooks
 from chalicelib.access import Token
 from chalicelib.errors import conflict, not_found
-from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, Options, Task, output_paths, title
+from chalicelib.jobs import FileError, FileState, Job, JobState, MediaFile, output_paths, title
 from chalicelib.limits import MemoryCounters
 from chalicelib.ports import Counters, Index, JobExists, Objects, Records, Workflow
 from chalicelib.records import give_up
-from chalicelib.requests import NewFile, NewJob
 from chalicelib.settings import Settings
-from chalicelib.validation import FieldError, field_error, parsed, wrong_fields
+from chalicelib.validation import field_error, wrong_fields
 
 PAGE = 100
 FILES_PAGE = 1000
@@ -27,14 +26,6 @@ EXECUTION_ENDS = {
     "TIMED_OUT": "The transcription did not end in the time it may take. Retry the job: what is finished stays.",
     "ABORTED": "The transcription was stopped by the operator of this service. Retry the job: what is finished stays.",
 }
-NO_OTHER_LANGUAGES = (
-    "whoever runs this service can install others, with 'transcriber models install base' and a new start, on AWS by "
-    "'base' in MODELS and 'make deploy'"
-)
-NO_VOICES = (
-    "must be false until whoever runs this service installs the model that tells voices apart: 'transcriber models "
-    "install speakers' and a new start, on AWS 'speakers' in MODELS and 'make deploy'"
-)
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ class Service:
         (see `chalicelib.multipart`). The same body with the same `Idempotency-Key` makes one job. It is made with a
         token of the owner, within whose limits it must be, or by the service itself.
         """
-        new = self._parse(body)
+        new = capabilities.new_job(self.settings, body)
         now = self.clock()
         claim = None if key is None else idempotency.claim(self.records, owner, key, body, now)
         job_id, created_at = (ids.job_id(now), now) if claim is None else (claim.job, claim.created_at)
@@ -223,56 +214,6 @@ class Service:
         message = f"{size} bytes arrived where {file.size} were declared. Retry the job, and upload the file again."
         self.records.move_file(file, FileState.FAILED, {"error": FileError(code="size_mismatch", message=message)})
 
-    def _parse(self, body: str | bytes) -> NewJob:
-        new = parsed(NewJob, body)
-        model = new.options.model or self.settings.default_model
-        errors = [
-            *self._model_errors(new.options, model),
-            *self._speaker_errors(new.options),
-            *self.size_errors(new.files),
-        ]
-        if errors:
-            raise wrong_fields(*errors)
-        return new.model_copy(update={"options": new.options.model_copy(update={"model": model})})
-
-    def _speaker_errors(self, options: Options) -> list[FieldError]:
-        if options.diarize and not self.settings.diarizes:
-            return [field_error("options.diarize", NO_VOICES)]
-        return []
-
-    def _model_errors(self, options: Options, model: str) -> list[FieldError]:
-        multilingual = self.settings.models.get(model)
-        if multilingual is None:
-            return [
-                field_error(
-                    "options.model", f"must be one of those installed: {', '.join(sorted(self.settings.models))}"
-                )
-            ]
-        errors = []
-        others = ", ".join(sorted(name for name, knows_others in self.settings.models.items() if knows_others))
-        advice = f"choose another model ({others})" if others else NO_OTHER_LANGUAGES
-        if not multilingual and options.language not in (languages.AUTO, "en"):
-            errors.append(
-                field_error(
-                    "options.language", f"must be 'en' or 'auto', since the model {model} knows English only: {advice}"
-                )
-            )
-        if not multilingual and options.task == Task.TRANSLATE:
-            errors.append(
-                field_error(
-                    "options.task", f"must be 'transcribe', since the model {model} knows English only: {advice}"
-                )
-            )
-        return errors
-
-    def size_errors(self, files: Sequence[NewFile]) -> list[FieldError]:
-        limit = self.settings.largest_file
-        return [
-            field_error(f"files[{n}].size", f"must not be more than {limit} bytes")
-            for n, file in enumerate(files)
-            if file.size > limit
-        ]
-
     def find_job(self, owner: str, job_id: str) -> Job:
         """Raises a Problem if there is no such job, or it is another owner's."""
         job = self.records.job(job_id)
@@ -283,14 +224,11 @@ class Service:
     def find_file(self, owner: str, job_id: str, n: str) -> tuple[Job, MediaFile]:
         """A file and its job. Raises a Problem if there is no such file, or it is another owner's."""
         job = self.find_job(owner, job_id)
-        return job, self._file(job, n)
-
-    def _file(self, job: Job, n: str) -> MediaFile:
         number = _number(n)
         file = None if number is None else self.records.file(job.id, number)
         if file is None:
             raise not_found("file")
-        return file
+        return job, file
 
     def _files(self, job: Job, after: int, limit: int, states: Collection[FileState] | None = None) -> answers.Files:
         files = self.records.files(job.id, limit + 1, after, states)

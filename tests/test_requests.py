@@ -9,10 +9,11 @@ import pytest
 
 from chalicelib import ids, tokens
 from chalicelib.access import NewToken
+from chalicelib.capabilities import NO_VOICES
 from chalicelib.errors import Problem
 from chalicelib.jobs import FileState, Job, JobState, Options, output_paths
 from chalicelib.requests import MAX_PAGE
-from chalicelib.service import NO_VOICES, Service
+from chalicelib.service import Service
 from chalicelib.settings import Settings
 from local.objects import DiskObjects
 from local.records import SQLiteRecords

@@ -13,7 +13,6 @@ from xml.etree.ElementTree import Element, tostring
 from chalicelib.page import Asset, headers
 
 STYLE = Path(__file__).with_suffix(".css").read_text()
-METHODS = ("get", "post", "put", "delete")
 CODE = re.compile(r"`([^`]+)`")
 
 Content = str | Element
