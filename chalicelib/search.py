@@ -7,7 +7,7 @@ from chalicelib.jobs import Job
 from chalicelib.ports import Passage, Records, UnknownCursor
 from chalicelib.service import Service
 from chalicelib.terms import marks, phrases
-from chalicelib.validation import field_error, wrong_fields
+from chalicelib.validation import field_error, page_size, wrong_cursor, wrong_fields
 
 MAX_QUERY = 200
 MAX_TERMS = 20
@@ -30,13 +30,11 @@ def search(service: Service, owner: str, query: str | None, cursor: str | None, 
                 "q", f"must hold words to search for, in at most {MAX_QUERY} characters, and no more than {MAX_TERMS}"
             )
         )
-    count = PAGE if limit is None else int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 4 else 0
-    if not 1 <= count <= MAX_PAGE:
-        raise wrong_fields(field_error("limit", f"must be a number from 1 to {MAX_PAGE}"))
+    count = page_size(limit, PAGE, MAX_PAGE)
     try:
         found = service.index.find(owner, wanted, count, cursor)
     except UnknownCursor:
-        raise wrong_fields(field_error("cursor", "must be the 'next' of an earlier answer")) from None
+        raise wrong_cursor() from None
     jobs = {id: service.records.job(id) for id in {passage.job for passage in found.passages}}
     # The index may have what was deleted a moment ago; the records have not.
     own = {id: job for id, job in jobs.items() if job is not None and job.owner == owner}

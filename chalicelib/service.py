@@ -15,7 +15,7 @@ from chalicelib.limits import MemoryCounters
 from chalicelib.ports import Counters, Index, JobExists, Objects, Records, Workflow
 from chalicelib.records import give_up
 from chalicelib.settings import Settings
-from chalicelib.validation import field_error, wrong_fields
+from chalicelib.validation import field_error, page_size, whole_number, wrong_cursor, wrong_fields
 
 PAGE = 100
 FILES_PAGE = 1000
@@ -107,9 +107,9 @@ class Service:
         """Files of a job by number, all or those that are in one state."""
         if state is not None and state not in list(FileState):
             raise wrong_fields(field_error("state", f"must be one of {', '.join(FileState)}"))
-        after = -1 if cursor is None else _number(cursor)
+        after = -1 if cursor is None else whole_number(cursor)
         if after is None:
-            raise wrong_fields(field_error("cursor", "must be the 'next' of an earlier answer"))
+            raise wrong_cursor()
         job = self.find_job(owner, job_id)
         return self._files(job, after, FILES_PAGE, None if state is None else job.recorded_states(FileState(state)))
 
@@ -120,11 +120,9 @@ class Service:
             raise wrong_fields(
                 field_error("label", "must be the name and the value of a label, as in 'course:biology'")
             )
-        count = PAGE if limit is None else _number(limit)
-        if count is None or not 1 <= count <= PAGE:
-            raise wrong_fields(field_error("limit", f"must be a number from 1 to {PAGE}"))
+        count = page_size(limit, PAGE, PAGE)
         if cursor is not None and not ids.is_job_id(cursor):
-            raise wrong_fields(field_error("cursor", "must be the 'next' of an earlier answer"))
+            raise wrong_cursor()
         jobs = self.records.jobs(owner, count + 1, cursor, None if label is None else (name, value))
         more = len(jobs) > count
         now = self.clock()
@@ -224,7 +222,7 @@ class Service:
     def find_file(self, owner: str, job_id: str, n: str) -> tuple[Job, MediaFile]:
         """A file and its job. Raises a Problem if there is no such file, or it is another owner's."""
         job = self.find_job(owner, job_id)
-        number = _number(n)
+        number = whole_number(n)
         file = None if number is None else self.records.file(job.id, number)
         if file is None:
             raise not_found("file")
@@ -253,7 +251,3 @@ class Service:
 
     def _upload(self, file: MediaFile) -> answers.Upload:
         return views.upload(self.objects.presign_put(file.key, file.size, self.settings.url_seconds))
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

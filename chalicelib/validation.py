@@ -60,6 +60,23 @@ def not_valid(error: ValidationError) -> Problem:
     return wrong_fields(*(field_error(_path(detail["loc"]), _message(detail)) for detail in details))
 
 
+def whole_number(text: str) -> int | None:
+    """A number of a path or query, `None` if it is none; larger ones than there can be are none as well."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def page_size(limit: str | None, usual: int, most: int) -> int:
+    """How many a request asks for at most. Raises Problem."""
+    count = usual if limit is None else whole_number(limit)
+    if count is None or not 1 <= count <= most:
+        raise wrong_fields(field_error("limit", f"must be a number from 1 to {most}"))
+    return count
+
+
+def wrong_cursor() -> Problem:
+    return wrong_fields(field_error("cursor", "must be the 'next' of an earlier answer"))
+
+
 def _path(location: tuple[int | str, ...]) -> str:
     """`("files", 3, "path")` as `files[3].path`."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
