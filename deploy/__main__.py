@@ -8,7 +8,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from container.downloads import FetchError
-from deploy import api, data, emulator, image, index, stack
+from deploy import api, data, emulator, image, index, logs, stack
 from deploy.context import Context
 from deploy.settings import DeployError
 
@@ -89,17 +89,8 @@ def deploy_api(context: Context) -> None:
 @commands
 def show_logs(context: Context, minutes: int) -> None:
     """Print what all functions of the stage have logged lately."""
-    logs = context.session.client("logs")
-    since = int((time.time() - 60 * minutes) * 1000)
-    own = f"/aws/lambda/{context.deployment.stack}"
-    lines = []
-    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=own):
-        for group in page["logGroups"]:
-            name = group["logGroupName"]
-            for events in logs.get_paginator("filter_log_events").paginate(logGroupName=name, startTime=since):
-                lines += [(event["timestamp"], name.rpartition("/")[2], event["message"]) for event in events["events"]]
-    for _, name, message in sorted(lines):
-        click.echo(f"{name} {message.rstrip()}")
+    for line in logs.lines(context.session.client("logs"), context.stage, time.time() - 60 * minutes):
+        click.echo(line)
 
 
 @main.command("reindex")
@@ -129,7 +120,7 @@ def destroy(context: Context, with_data: bool, yes: bool) -> None:
         api.delete(context.stage, outputs, session.client("s3"))
     stack.destroy(cloudformation, deployment.stack)
     data.delete_repository(session, deployment.repository)
-    data.delete_logs(session, context.stage)
+    logs.delete(session.client("logs"), context.stage)
     if with_data:
         data.delete(session, named)
 

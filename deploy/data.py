@@ -18,16 +18,6 @@ def delete(session: Any, names: Mapping[str, str]) -> None:
         dynamodb.delete_table(TableName=names["Table"])
 
 
-def delete_logs(session: Any, stage: str) -> None:
-    """Deletes the log groups that functions of the API have made for themselves."""
-    logs = session.client("logs")
-    own = f"/aws/lambda/transcribe-{stage}"
-    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=own):
-        for group in page["logGroups"]:
-            if group["logGroupName"] == own or group["logGroupName"].startswith(f"{own}-"):
-                logs.delete_log_group(logGroupName=group["logGroupName"])
-
-
 def delete_repository(session: Any, name: str) -> None:
     ecr = session.client("ecr")
     with suppress(ecr.exceptions.RepositoryNotFoundException):

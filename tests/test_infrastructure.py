@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from chalicelib import keys
 from chalicelib.aws import environment
 from chalicelib.aws.records import BY_PATH, BY_STATE
 from container.function import VARIABLES
-from deploy import api, data, stack
+from deploy import api, data, logs, stack
 from deploy.__main__ import main
 from deploy.settings import DeployError, Deployment, parse, settings, variable
 from tests import aws
@@ -479,7 +480,7 @@ def test_data_that_an_earlier_destruction_left_are_deleted_if_told(account: Any)
 def test_data_are_deleted_if_told() -> None:
     with mock_aws():
         session = boto3.Session(region_name="us-east-1")
-        s3, dynamodb, logs = session.client("s3"), session.client("dynamodb"), session.client("logs")
+        s3, dynamodb = session.client("s3"), session.client("dynamodb")
         for bucket in ("m", "t", "somebody-else"):
             s3.create_bucket(Bucket=f"bucket-{bucket}")
         s3.put_bucket_versioning(Bucket="bucket-m", VersioningConfiguration={"Status": "Enabled"})
@@ -487,12 +488,25 @@ def test_data_are_deleted_if_told() -> None:
             s3.put_object(Bucket="bucket-m", Key="week1/video1.mp4", Body=body)
         s3.delete_object(Bucket="bucket-m", Key="week1/video1.mp4")
         dynamodb.create_table(**aws.RECORDS, DeletionProtectionEnabled=True)
-        for group in ("transcribe-dev", "transcribe-dev-object_created", "transcribe-development"):
-            logs.create_log_group(logGroupName=f"/aws/lambda/{group}")
         data.delete(session, {"MediaBucket": "bucket-m", "TranscriptsBucket": "bucket-t", "Table": aws.TABLE})
-        data.delete_logs(session, "dev")
         data.delete_repository(session, "transcribe-dev")
         assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["bucket-somebody-else"]
         assert dynamodb.list_tables()["TableNames"] == []
-        left = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+
+
+def test_logs_are_those_of_the_stage_alone() -> None:
+    now = int(time.time())
+    with mock_aws():
+        client = boto3.client("logs", region_name="us-east-1")
+        for group, ago in (("dev", 1), ("dev-object_created", 2), ("dev-sweep", 900), ("development", 1)):
+            named = {"logGroupName": f"/aws/lambda/transcribe-{group}", "logStreamName": "one"}
+            client.create_log_group(logGroupName=named["logGroupName"])
+            client.create_log_stream(**named)
+            client.put_log_events(**named, logEvents=[{"timestamp": (now - ago) * 1000, "message": f"{ago} s ago\n"}])
+        assert logs.lines(client, "dev", now - 600) == [
+            "transcribe-dev-object_created 2 s ago",
+            "transcribe-dev 1 s ago",
+        ]
+        logs.delete(client, "dev")
+        left = [group["logGroupName"] for group in client.describe_log_groups()["logGroups"]]
         assert left == ["/aws/lambda/transcribe-development"]
