@@ -120,6 +120,17 @@ export const api = {
   mediaUrl: (job: string, n: number) => call<{ url: string }>("GET", `${file(job, n)}/media`).then(near),
 };
 
+/** All files of a job, of which one page was fetched with it. */
+export async function everyFile(job: JobWithFiles): Promise<MediaFile[]> {
+  const files = [...job.files];
+  for (let next = job.next; next; ) {
+    const page = await api.files(job.id, { cursor: next });
+    files.push(...page.files);
+    next = page.next;
+  }
+  return files;
+}
+
 /** A signed URL as this page should ask for it: on this very host, by the scheme that the page came by. */
 function near({ url }: { url: string }): string {
   return here(url);

@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
+import { baseName, folderOf } from "./format";
 import { Icon, type Shape } from "./icons";
 import { t } from "./texts";
 import type { FileState, JobState } from "./types";
@@ -11,7 +12,6 @@ export function IconButton(props: {
   shape: Shape;
   label: string;
   onClick: () => void;
-  pressed?: boolean;
   disabled?: boolean;
 }) {
   return (
@@ -20,12 +20,29 @@ export function IconButton(props: {
       class="icon-button"
       title={props.label}
       aria-label={props.label}
-      aria-pressed={props.pressed}
       disabled={props.disabled}
       onClick={props.onClick}
     >
       <Icon shape={props.shape} />
     </button>
+  );
+}
+
+export function BackLink({ href }: { href: string }) {
+  return (
+    <a class="icon-button" href={href} aria-label={t.back} title={t.back}>
+      <Icon shape="back" />
+    </a>
+  );
+}
+
+/** A path, of which the name stands out. */
+export function FilePath({ path }: { path: string }) {
+  return (
+    <>
+      <span class="folder">{folderOf(path)}</span>
+      {baseName(path)}
+    </>
   );
 }
 

@@ -11,7 +11,6 @@ export const t = {
   nav: { label: "Main", jobs: "Jobs", search: "Search", new: "New job", signOut: "Sign out", theme: "Switch between light and dark" },
   back: "Back",
   close: "Close",
-  cancel: "Cancel",
   loading: "Loading …",
   retry: "Try again",
   more: "Show more",

@@ -3,7 +3,7 @@
 import AwsS3 from "@uppy/aws-s3";
 import Uppy, { type Body, type Meta, type UppyFile } from "@uppy/core";
 import CRC32 from "crc-32";
-import { api, here, Problem } from "./api";
+import { api, everyFile, here, Problem } from "./api";
 import { free } from "./choosing";
 import { allKept, forget, forgetAll, keep } from "./keep";
 import { isMedia } from "./media";
@@ -103,13 +103,7 @@ export async function goOn(): Promise<void> {
 
 /** The files that the job waits for, by number. */
 async function missing(job: string): Promise<Map<number, MediaFile>> {
-  const first = await api.job(job);
-  const files = [...first.files];
-  for (let next = first.next; next; ) {
-    const page = await api.files(job, { cursor: next });
-    files.push(...page.files);
-    next = page.next;
-  }
+  const files = await everyFile(await api.job(job));
   return new Map(files.flatMap((file) => (file.state === "awaiting_upload" ? [[file.n, file]] : [])));
 }
 

@@ -1,10 +1,10 @@
 import { useRef, useState } from "preact/hooks";
-import { api } from "../api";
+import { api, everyFile } from "../api";
 import { match } from "../choosing";
 import { downloadMany, downloadOne } from "../downloads";
-import { baseName, bytes, dollars, duration, folderOf, language, moment } from "../format";
+import { bytes, dollars, duration, language, moment } from "../format";
 import { Icon } from "../icons";
-import { attempt, Bar, Dialog, Failure, IconButton, Menu, StateChip, tell, useTitle } from "../parts";
+import { attempt, BackLink, Bar, Dialog, Failure, FilePath, IconButton, Menu, StateChip, tell, useTitle } from "../parts";
 import { usePolled } from "../polling";
 import { go, paths } from "../routes";
 import { bytesLeft, sendings, type Sending } from "../sending";
@@ -23,16 +23,6 @@ async function load(id: string, all: boolean): Promise<Loaded> {
   const job = await api.job(id);
   const failed = job.next && job.files_by_state.failed ? (await api.files(id, { state: "failed" })).files : [];
   return all ? { ...job, failed, files: await everyFile(job), next: null } : { ...job, failed };
-}
-
-async function everyFile(job: JobWithFiles): Promise<MediaFile[]> {
-  const files = [...job.files];
-  for (let next = job.next; next; ) {
-    const page = await api.files(job.id, { cursor: next });
-    files.push(...page.files);
-    next = page.next;
-  }
-  return files;
 }
 
 export function JobView({ id }: { id: string }) {
@@ -89,7 +79,7 @@ function JobHead({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
   const done = job.files.some((file) => file.state === "succeeded");
   return (
     <header class="head">
-      <IconLink href={paths.jobs} label={t.back} />
+      <BackLink href={paths.jobs} />
       <div class="what">
         <h1>{jobTitle(job)}</h1>
         <p class="facts">{facts.filter(Boolean).join(" · ")}</p>
@@ -151,14 +141,6 @@ function Control({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
         </footer>
       </Dialog>
     </>
-  );
-}
-
-export function IconLink({ href, label }: { href: string; label: string }) {
-  return (
-    <a class="icon-button" href={href} aria-label={label} title={label}>
-      <Icon shape="back" />
-    </a>
   );
 }
 
@@ -292,12 +274,7 @@ function FileRow({ job, file, sending }: { job: JobWithFiles; file: MediaFile; s
     file.audio_seconds > 0 ? duration(file.audio_seconds) : bytes(file.size),
     file.language && file.audio_seconds > 0 && language(file.language),
   ].filter(Boolean);
-  const name = (
-    <>
-      <span class="folder">{folderOf(file.path)}</span>
-      {baseName(file.path)}
-    </>
-  );
+  const name = <FilePath path={file.path} />;
   return (
     <li class="file" data-state={file.state}>
       <div class="what">

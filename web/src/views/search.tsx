@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { api, Problem } from "../api";
 import { clock } from "../format";
 import { Icon } from "../icons";
-import { Failure, useTitle } from "../parts";
+import { Failure, FilePath, useTitle } from "../parts";
 import { paths, stayAt } from "../routes";
 import { t } from "../texts";
 import type { Hit } from "../types";
@@ -106,13 +106,11 @@ function files(hits: Hit[]): Hit[][] {
 
 function FileHits({ hits }: { hits: Hit[] }) {
   const { job, file, path } = hits[0]!;
-  const slash = path.lastIndexOf("/") + 1;
   return (
     <section class="card found">
       <h2>
         <a class="title" href={paths.file(job, file)}>
-          <span class="folder">{path.slice(0, slash)}</span>
-          {path.slice(slash)}
+          <FilePath path={path} />
         </a>
       </h2>
       <ol>

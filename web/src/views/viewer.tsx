@@ -1,18 +1,17 @@
-import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api, fetched, Problem } from "../api";
 import { downloadOne } from "../downloads";
-import { baseName, clock, folderOf, language, moment } from "../format";
+import { baseName, clock, language, moment } from "../format";
 import { Icon } from "../icons";
-import { attempt, Dialog, Failure, IconButton, Menu, tell, useTitle } from "../parts";
+import { attempt, BackLink, Dialog, Failure, FilePath, IconButton, Menu, tell, useTitle } from "../parts";
 import { guard, paths } from "../routes";
 import { t } from "../texts";
 import type { Job, MediaFile, Transcript, Version } from "../types";
 import { Pane } from "../viewer/pane";
-import { IconLink } from "./job";
+import { Player } from "../viewer/player";
+import { shortcut } from "../viewer/shortcuts";
+import { Tools } from "../viewer/tools";
 import "../styles/viewer.css";
-
-const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5];
-const JUMP = 5;
 
 interface Opened {
   job: Job;
@@ -50,7 +49,7 @@ export function FileView({ job, n, at }: { job: string; n: number; at: number | 
     return (
       <div class="column">
         <header class="head">
-          <IconLink href={paths.job(job)} label={t.back} />
+          <BackLink href={paths.job(job)} />
         </header>
         <Failure message={problem} />
       </div>
@@ -153,11 +152,10 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
   return (
     <div class="viewer" ref={view}>
       <header class="head">
-        <IconLink href={paths.job(job.id)} label={t.back} />
+        <BackLink href={paths.job(job.id)} />
         <div class="what">
           <h1>
-            <span class="folder">{folderOf(file.path)}</span>
-            {baseName(file.path)}
+            <FilePath path={file.path} />
           </h1>
           <p class="facts">{facts.join(" · ")}</p>
         </div>
@@ -225,220 +223,5 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
   );
 }
 
-function Player(props: {
-  job: string;
-  n: number;
-  captions: string | null;
-  language: string;
-  player: { current: HTMLVideoElement | null };
-  pane: Pane;
-  at: number | null;
-}) {
-  const [source, setSource] = useState<string | null>(null);
-  const [failed, setFailed] = useState<string | null>(null);
-  const [sound, setSound] = useState(false);
-  useEffect(() => {
-    api.mediaUrl(props.job, props.n).then(setSource, () => setFailed(t.viewer.mediaGone));
-  }, []);
-  useEffect(() => {
-    const video = props.player.current;
-    if (!video) return;
-    let frame = 0;
-    const tick = (): void => {
-      props.pane.setTime(video.currentTime);
-      if (!video.paused) frame = requestAnimationFrame(tick);
-    };
-    const moved = (): void => {
-      cancelAnimationFrame(frame);
-      tick();
-    };
-    for (const kind of ["play", "seeked", "pause"]) video.addEventListener(kind, moved);
-    return () => cancelAnimationFrame(frame);
-  }, [source]);
-  if (failed) return <p class="hint">{failed}</p>;
-  return (
-    <video
-      ref={props.player}
-      class={sound ? "sound" : ""}
-      src={source ?? undefined}
-      controls
-      playsInline
-      preload="metadata"
-      aria-label={t.viewer.player}
-      onLoadedMetadata={(event) => {
-        setSound(event.currentTarget.videoWidth === 0);
-        if (props.at !== null) event.currentTarget.currentTime = props.at;
-      }}
-      onError={() => source && setFailed(t.viewer.unplayable)}
-    >
-      {props.captions && (
-        <track kind="captions" label={t.viewer.captions} srclang={props.language} src={props.captions} default />
-      )}
-    </video>
-  );
-}
-
 const versionName = (version: Version): string =>
   version.created_at ? moment(version.created_at) : t.viewer.original;
-
-function Tools({ pane, player, search, editing, speakers }: {
-  editing: boolean;
-  speakers: string[];
-  pane: Pane;
-  player: { current: HTMLVideoElement | null };
-  search: { current: HTMLInputElement | null };
-}) {
-  const [, redraw] = useReducer((times: number) => times + 1, 0);
-  const { hits } = pane;
-  const step = (by: 1 | -1): void => {
-    pane.step(by);
-    redraw(null);
-  };
-  const find = (): void => {
-    pane.search(search.current?.value ?? "");
-    redraw(null);
-  };
-  const replacement = useRef<HTMLInputElement>(null);
-  const replace = (all: boolean): void => {
-    const count = pane.replace(replacement.current?.value ?? "", all);
-    redraw(null);
-    if (all) tell(t.viewer.replaced(count));
-  };
-  return (
-    <div class="tools">
-      <search class="find">
-        <input
-          type="search"
-          ref={search}
-          placeholder={t.viewer.searchPlaceholder}
-          aria-label={t.viewer.searchPlaceholder}
-          onInput={find}
-          onKeyDown={(event) => {
-            if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
-            if (event.key === "Escape") event.currentTarget.blur();
-          }}
-        />
-        <span class="figure" role="status">
-          {hits && t.viewer.hits(hits.at, hits.of)}
-        </span>
-        <IconButton shape="chevronUp" label={t.viewer.previous} disabled={!hits?.of} onClick={() => step(-1)} />
-        <IconButton shape="chevron" label={t.viewer.next} disabled={!hits?.of} onClick={() => step(1)} />
-      </search>
-      {editing && (
-        <div class="find">
-          <input
-            ref={replacement}
-            type="text"
-            placeholder={t.viewer.replaceWith}
-            aria-label={t.viewer.replaceWith}
-          />
-          <button type="button" class="button small" disabled={!hits?.of} onClick={() => replace(false)}>
-            {t.viewer.replace}
-          </button>
-          <button type="button" class="button small" disabled={!hits?.of} onClick={() => replace(true)}>
-            {t.viewer.replaceAll}
-          </button>
-        </div>
-      )}
-      {editing && speakers.length > 0 && <Speakers pane={pane} names={speakers} />}
-      <div class="switches">
-        <label>
-          <span>{t.viewer.speed}</span>
-          <select
-            id="speed"
-            onChange={(event) => {
-              if (player.current) player.current.playbackRate = Number(event.currentTarget.value);
-            }}
-          >
-            {SPEEDS.map((speed) => (
-              <option key={speed} value={speed} selected={speed === 1}>
-                {speed} ×
-              </option>
-            ))}
-          </select>
-        </label>
-        <label class="check">
-          <input
-            type="checkbox"
-            defaultChecked
-            onChange={(event) => {
-              pane.follow = event.currentTarget.checked;
-            }}
-          />
-          <span>{t.viewer.follow}</span>
-        </label>
-        <label class="check">
-          <input type="checkbox" defaultChecked onChange={(event) => pane.mark(event.currentTarget.checked)} />
-          <span>{t.viewer.uncertain}</span>
-        </label>
-      </div>
-    </div>
-  );
-}
-
-/** A field for the name of each who speaks, which changes it throughout. */
-function Speakers({ pane, names }: { pane: Pane; names: string[] }) {
-  return (
-    <fieldset class="speakers">
-      <legend>{t.viewer.speakers}</legend>
-      {names.map((name) => (
-        <input
-          key={name}
-          type="text"
-          defaultValue={name}
-          maxLength={40}
-          aria-label={t.viewer.rename(name)}
-          onChange={(event) => {
-            const to = event.currentTarget.value.trim();
-            if (to) pane.renameSpeaker(name, to);
-            else event.currentTarget.value = name;
-          }}
-        />
-      ))}
-    </fieldset>
-  );
-}
-
-function shortcut(
-  event: KeyboardEvent,
-  video: HTMLVideoElement | null,
-  pane: Pane,
-  search: HTMLInputElement | null,
-  seek: (second: number) => void,
-  help: (open: boolean) => void,
-): void {
-  const target = event.target as HTMLElement;
-  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (target.closest("input, select, textarea, [contenteditable], dialog")) return;
-  if (event.key === " " && target.closest("button, a, summary, video")) return;
-  const jump = (by: number): void => {
-    if (video) seek(Math.max(0, video.currentTime + by));
-  };
-  const speed = (by: number): void => {
-    const select = document.getElementById("speed") as HTMLSelectElement;
-    select.selectedIndex = Math.min(SPEEDS.length - 1, Math.max(0, select.selectedIndex + by));
-    select.dispatchEvent(new Event("change"));
-  };
-  const passage = (by: number): void => {
-    const start = pane.neighbour(by);
-    if (start !== null) seek(start);
-  };
-  const actions: Record<string, () => void> = {
-    " ": () => void (video?.paused ? video.play() : video?.pause()),
-    ArrowLeft: () => jump(-JUMP),
-    ArrowRight: () => jump(JUMP),
-    j: () => jump(-JUMP),
-    l: () => jump(JUMP),
-    ArrowUp: () => passage(-1),
-    ArrowDown: () => passage(1),
-    "<": () => speed(-1),
-    ">": () => speed(1),
-    "/": () => search?.focus(),
-    "?": () => help(true),
-  };
-  actions["k"] = actions[" "]!;
-  const act = actions[event.key];
-  if (!act) return;
-  event.preventDefault();
-  act();
-}
