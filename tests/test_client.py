@@ -423,6 +423,7 @@ class TestCalls:
             client.upload(job.id, job.files[0], Path("a.mp4"))
             client.upload(job.id, job.files[0], Path("a.mp4"))  # 412 of the signed URL
             client.upload(job.id, client.job(job.id).files[0], Path("a.mp4"))  # 409 of a fresh one
+            assert [file.state for file in client.job(job.id).files] == ["uploaded", "awaiting_upload"]
 
     def test_an_expired_url_is_renewed(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         presign = DiskObjects.presign_put
