@@ -12,7 +12,7 @@ from typing import Self
 from client import naming, text, walking
 from client.errors import Refused, TranscribeError
 from client.models import AWAITING, File, Job, Options, Result, Source
-from client.sending import AT_ONCE, Part, Sending
+from client.sending import AT_ONCE, RunJob, Sending
 from client.unfinished import Unfinished
 from client.uploading import Uploads
 from client.walking import Found
@@ -40,7 +40,7 @@ class Run:
         self._watcher = watcher
         self._unfinished = unfinished
         self._sending = Sending(calls, watcher)
-        self._parts: dict[str, Part] = {}
+        self._jobs: dict[str, RunJob] = {}
         self._stems: dict[str, Path] = {}
         self._stuck: list[str] = []
         self._unfetched: set[str] = set()
@@ -71,10 +71,10 @@ class Run:
         self._watcher.found(len(wanted), _size(wanted), len(found.unreadable), found.ignored)
         if resumed:
             self._watcher.note(f"Going on with {text.count(len(resumed), 'file')} of an earlier run.")
-            self._watcher.created(list(self._parts))
+            self._watcher.created(list(self._jobs))
         for start in range(0, len(todo), MOST_FILES):
             yield from self._create(todo[start : start + MOST_FILES])
-        yield from self._send(list(self._parts))
+        yield from self._send(list(self._jobs))
         yield from self._fetch()
 
     def _resume(self, sources: Sequence[Source]) -> set[Source]:
@@ -87,7 +87,7 @@ class Run:
             if job is None or {file.n: file.path for file in job.files} != {n: files[n].path for n in files}:
                 self._unfinished.forget(id)
             else:
-                self._parts[id] = Part(job, files)
+                self._jobs[id] = RunJob(job, files)
                 resumed.update(files.values())
         return resumed
 
@@ -112,8 +112,8 @@ class Run:
         for id in sorted(ids, reverse=True):
             self._hold(id)
         self._take_up([self._calls.job(id) for id in ids], paths)
-        self._watcher.created(list(self._parts))
-        yield from self._send(list(self._parts))
+        self._watcher.created(list(self._jobs))
+        yield from self._send(list(self._jobs))
         yield from self._fetch()
         if self._stuck:
             raise TranscribeError("\n".join(self._stuck))
@@ -144,7 +144,7 @@ class Run:
         self._place({path: folder / _safe(path) for path in others}, found.sources)
         for job in jobs:
             sources = {file.n: here[file.path] for file in job.files if _is_here(file, here)}
-            self._parts[job.id] = Part(job, sources)
+            self._jobs[job.id] = RunJob(job, sources)
 
     def _skipped(self, local: Path, path: str, formats: Iterable[str]) -> Result | None:
         """What to say of a file whose transcripts are all there and shall be kept; else `None`."""
@@ -176,26 +176,26 @@ class Run:
                 yield from (Result(sources[n].local, reason) for n, reason in wrong.items())
                 sources = [source for n, source in enumerate(sources) if n not in wrong]
             else:
-                part = self._parts[job.id] = Part(job, {file.n: sources[file.n] for file in job.files})
-                self._unfinished.remember(job, self._options, part.sources, self._held)
-                self._watcher.created(list(self._parts))
+                own = self._jobs[job.id] = RunJob(job, {file.n: sources[file.n] for file in job.files})
+                self._unfinished.remember(job, self._options, own.sources, self._held)
+                self._watcher.created(list(self._jobs))
                 return
 
     def _send(self, ids: Sequence[str]) -> Iterator[Result]:
-        sources = [self._parts[id].sources[file.n] for id in ids for file in self._parts[id].to_send]
+        sources = [self._jobs[id].sources[file.n] for id in ids for file in self._jobs[id].to_send]
         if sources:
             self._watcher.sending(len(sources), _size(sources))
         for id in ids:
-            lost = self._sending.upload(self._parts[id])
+            lost = self._sending.upload(self._jobs[id])
             if lost:
                 yield from self._again_without(id, lost)
 
     def _again_without(self, id: str, lost: Mapping[int, str]) -> Iterator[Result]:
         """Reports the lost files, and sends the others in a new job, since a job starts only when all files are in."""
-        part = self._parts.pop(id)
-        yield from (Result(part.path(file), lost[file.n]) for file in part.job.files if file.n in lost)
-        others = [file for file in part.job.files if file.n not in lost]
-        if any(file.n not in part.sources for file in others):
+        own = self._jobs.pop(id)
+        yield from (Result(own.path(file), lost[file.n]) for file in own.job.files if file.n in lost)
+        others = [file for file in own.job.files if file.n not in lost]
+        if any(file.n not in own.sources for file in others):
             self._unfinished.forget(id)
             self._stuck.append(
                 f"Job {id} can't start before {text.count(len(lost), 'file')} more of it arrived. "
@@ -203,29 +203,29 @@ class Run:
             )
             return
         sources = []
-        for source in (part.sources[file.n] for file in others):
+        for source in (own.sources[file.n] for file in others):
             try:
                 sources.append(replace(source, size=walking.readable_size(source.local)))
             except OSError as error:
                 yield Result(source.local, f"It can't be read any more: {text.reason(error)}.")
         if len(sources) == len(others):
-            self._sending.discard(part)
+            self._sending.discard(own)
         self._unfinished.forget(id)
-        self._watcher.created(list(self._parts))
+        self._watcher.created(list(self._jobs))
         if sources:
             self._watcher.note(f"Sending the other {text.count(len(sources), 'file')} again as a new job.")
-            before = set(self._parts)
+            before = set(self._jobs)
             yield from self._create(sources)
-            yield from self._send([id for id in self._parts if id not in before])
+            yield from self._send([id for id in self._jobs if id not in before])
 
     def _fetch(self) -> Iterator[Result]:
         """Follows the jobs to their ends, and writes each transcript as soon as it is there."""
-        latest = {id: part.job for id, part in self._parts.items()}
+        latest = {id: own.job for id, own in self._jobs.items()}
         ended: set[tuple[str, int]] = set()
         going: set[Future[Result]] = set()
         try:
             with Workers(AT_ONCE) as workers:
-                for job in self._calls.follow(*self._parts):
+                for job in self._calls.follow(*self._jobs):
                     latest[job.id] = job
                     self._watcher.transcribing(list(latest.values()))
                     for file in job.files:
@@ -239,7 +239,7 @@ class Run:
             # What has been written has to be known.
             yield from _results(going, [future for future in going if future.done() and not future.exception()])
             raise
-        for id in self._parts.keys() - self._unfetched:
+        for id in self._jobs.keys() - self._unfetched:
             self._unfinished.forget(id)
 
     def _begin(self, workers: Workers, job: Job, file: File) -> Future[Result]:
@@ -249,7 +249,7 @@ class Run:
         return workers.submit(self._finish, job, file)
 
     def _finish(self, job: Job, file: File) -> Result:
-        path = self._parts[job.id].path(file)
+        path = self._jobs[job.id].path(file)
         if file.state != "succeeded":
             state = job.state.replace("_", " ")
             how = "was not transcribed" if job.final else "is not transcribed yet"

@@ -23,7 +23,7 @@ PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Part:
+class RunJob:
     """A job of the run: its files as they were first seen, and those of them that are here, by number."""
 
     job: Job
@@ -44,13 +44,13 @@ class Sending:
         self._watcher = watcher
         self._room_until = 0.0
 
-    def upload(self, part: Part) -> dict[int, str]:
+    def upload(self, own: RunJob) -> dict[int, str]:
         """Sends the files of a job; returns why some are not there, by number."""
-        lost = {file.n: _missing(file) for file in part.job.awaited if file.n not in part.sources}
+        lost = {file.n: _missing(file) for file in own.job.awaited if file.n not in own.sources}
         stop = Event()
         with Workers(AT_ONCE) as workers:
             try:
-                going = {workers.submit(self._upload_one, part, file, stop): file.n for file in part.to_send}
+                going = {workers.submit(self._upload_one, own, file, stop): file.n for file in own.to_send}
                 for future in as_completed(going):
                     match future.exception():
                         case SourceLost() | Refused() as error:
@@ -66,12 +66,12 @@ class Sending:
                 stop.set()
         return lost
 
-    def _upload_one(self, part: Part, file: File, stop: Event) -> None:
-        source = part.sources[file.n]
+    def _upload_one(self, own: RunJob, file: File, stop: Event) -> None:
+        source = own.sources[file.n]
         sent = partial(self._watcher.sent, source)
         while True:
             try:
-                self._calls.upload(part.job.id, file, source.local, sent=sent, stop=stop)
+                self._calls.upload(own.job.id, file, source.local, sent=sent, stop=stop)
                 break
             except Refused as error:
                 if error.status != HTTPStatus.INSUFFICIENT_STORAGE or time.monotonic() >= self._room_until:
@@ -80,12 +80,12 @@ class Sending:
                 raise Stopped
         self._watcher.arrived(source)
 
-    def discard(self, part: Part) -> None:
+    def discard(self, own: RunJob) -> None:
         """Deletes a job that would wait for ever, unless others may be sending to it, or it has transcripts."""
-        if any(file.n not in part.sources for file in part.job.files):
+        if any(file.n not in own.sources for file in own.job.files):
             return
         try:
-            job = self._calls.summary(part.job.id)
+            job = self._calls.summary(own.job.id)
             if job.state == AWAITING and job.files_by_state.keys() <= {AWAITING, "uploaded"}:
                 self._calls.delete(job.id)
                 self._room_until = time.monotonic() + CLEARING_SECONDS
