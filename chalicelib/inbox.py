@@ -3,11 +3,12 @@
 import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from chalicelib import ids, keys, suffixes
 from chalicelib.fields import relative_path
 from chalicelib.jobs import FileError, FileState, Job, MediaFile, Options, output_paths, title
-from chalicelib.ports import Objects
+from chalicelib.ports import JobExists, Objects
 from chalicelib.service import Service
 
 OWNER = "inbox"
@@ -31,7 +32,8 @@ def folder_done(service: Service, done: str, time: float, version: str) -> None:
         if not files:
             log.warning("nothing to transcribe in %s", keys.drop_in(name))
             return
-        service.records.add_job(_job(job_id, files, service.settings.default_model, time), files)
+        with suppress(JobExists):  # told twice at once, or once more after the job was deleted
+            service.records.add_job(_job(job_id, files, service.settings.default_model, time), files)
     service.start_if_complete(job_id)
 
 

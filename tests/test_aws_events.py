@@ -190,6 +190,25 @@ def test_one_done_is_one_job_however_often_it_is_told(service: Service, client: 
     assert started(service) == [job.id]
 
 
+def test_one_done_is_one_job_if_it_is_told_at_once(service: Service, client: Client) -> None:
+    put(service, "course/a.mp4", "course/done.txt")
+    event = record("inbox/course/done.txt")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: tell(client, "folder_done", event), range(8)))
+    assert started(service) == [only_job(service)[0].id]
+
+
+def test_a_done_that_is_told_after_its_job_was_deleted_makes_no_other(service: Service, client: Client) -> None:
+    put(service, "course/a.mp4", "course/done.txt")
+    event = record("inbox/course/done.txt")
+    tell(client, "folder_done", event)
+    job, _ = only_job(service)
+    control.delete(service, inbox.OWNER, job.id)
+    tell(client, "folder_done", event)
+    assert service.records.job(job.id) is None
+    assert started(service) == [job.id]
+
+
 def test_another_done_is_another_job(service: Service, client: Client) -> None:
     put(service, "course/a.mp4", "course/done.txt")
     tell(client, "folder_done", record("inbox/course/done.txt"))
