@@ -85,7 +85,15 @@ class File(TypedDict):
     output: Annotated[str, _said("The path of its transcripts, without suffix.")]
     transcripts: Annotated[dict[Format, str], _said("The path of the request for each transcript, when it is there.")]
     multipart: NotRequired[Annotated[Division, _said("There if the file had better be sent in parts.")]]
-    upload: NotRequired[Annotated[Upload, _said("Told when files are added, of those that a single request can send.")]]
+    upload: NotRequired[
+        Annotated[
+            Upload,
+            _said(
+                "Told when files are added, of those that a single request can send, as far as the answer has room: "
+                "`POST /jobs/{job_id}/files/{n}/upload` tells it of each."
+            ),
+        ]
+    ]
 
 
 class ChosenOptions(TypedDict):

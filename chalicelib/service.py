@@ -1,5 +1,6 @@
 """The use cases of the API: each takes the caller and the raw request and returns what is to be answered."""
 
+import itertools
 import math
 import threading
 import time
@@ -229,25 +230,28 @@ class Service:
         return job, file
 
     def _files(self, job: Job, after: int, limit: int, states: Collection[FileState] | None = None) -> answers.Files:
-        files = self.records.files(job.id, limit + 1, after, states)
-        page = files[:limit]
-        return {
-            "files": [views.file(job.shown(file), job.options.formats) for file in page],
-            "next": str(page[-1].n) if len(files) > limit else None,
-        }
+        """As many as an answer has room for, at most `limit`."""
+        found = self.records.files(job.id, limit + 1, after, states)
+        shown = [views.file(job.shown(file), job.options.formats) for file in found[:limit]]
+        weights = itertools.accumulate(map(views.weight, shown))
+        page = [view for view, weight in zip(shown, weights, strict=True) if weight <= views.MOST_WEIGHT]
+        return {"files": page, "next": str(page[-1]["n"]) if len(found) > len(page) else None}
 
     def view_with_uploads(self, job: Job, files: Sequence[MediaFile]) -> answers.JobWithFiles:
-        """The job with these files, and how to upload those that have not arrived."""
-        shown = [self._view_with_upload(job, job.shown(file)) for file in files]
-        return {**views.job(job, self.clock()), "files": shown, "next": None}
+        """The job with these files, and how to upload those that have not arrived, as far as an answer has room.
 
-    def _view_with_upload(self, job: Job, file: MediaFile) -> answers.File:
-        view = views.file(file, job.options.formats)
-        if file.state != FileState.AWAITING_UPLOAD:
-            return view
-        if file.size <= self.settings.largest_put:
-            view["upload"] = self._upload(file)
-        return view
+        For the others it is told by `upload`.
+        """
+        shown = [views.file(job.shown(file), job.options.formats) for file in files]
+        room = views.MOST_WEIGHT - sum(map(views.weight, shown))
+        for file, view in zip(files, shown, strict=True):
+            if view["state"] == FileState.AWAITING_UPLOAD and file.size <= self.settings.largest_put:
+                upload = self._upload(file)
+                room -= views.weight(upload)
+                if room < 0:
+                    break
+                view["upload"] = upload
+        return {**views.job(job, self.clock()), "files": shown, "next": None}
 
     def _upload(self, file: MediaFile) -> answers.Upload:
         return views.upload(self.objects.presign_put(file.key, file.size, self.settings.url_seconds))

@@ -1,5 +1,6 @@
 """Jobs and files as the API shows them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -8,6 +9,14 @@ from chalicelib.access import Token
 from chalicelib.jobs import FileState, Format, Job, JobState, MediaFile, Options, Webhook
 from chalicelib.parts import MULTIPART_BYTES, Layout
 from chalicelib.ports import Part, Upload
+
+MOST_WEIGHT = 6_000_000
+"""What the files of an answer may weigh: Lambda takes 6 MiB, and the rest of an answer is small."""
+
+
+def weight(view: Mapping[str, object]) -> int:
+    """The bytes of a view in what Lambda answers, which has the answer's JSON as a text in JSON."""
+    return len(json.dumps(json.dumps(view)))
 
 
 def job(job: Job, now: float) -> answers.Job:

@@ -9,9 +9,10 @@ import pytest
 
 from chalicelib import ids, tokens
 from chalicelib.access import NewToken
+from chalicelib.aws import platform as aws_platform
 from chalicelib.capabilities import NO_VOICES
 from chalicelib.errors import Problem
-from chalicelib.jobs import FileState, Job, JobState, Options, output_paths
+from chalicelib.jobs import FileState, Job, JobState, MediaFile, Options, output_paths
 from chalicelib.requests import MAX_PAGE
 from chalicelib.service import Service
 from chalicelib.settings import Settings
@@ -259,3 +260,40 @@ def test_outcome(succeeded: int, failed: int, outcome: JobState) -> None:
     counts = {FileState.SUCCEEDED: succeeded, FileState.FAILED: failed, FileState.UPLOADED: 0}
     job = Job(id="j", owner="o", options=Options(), created_at=0, size=0, counts=counts)
     assert job.outcome == outcome
+
+
+def as_lambda_answers(answer: Any) -> int:
+    """The bytes of it, of which Lambda takes 6 MiB."""
+    return len(json.dumps({"statusCode": 201, "body": json.dumps(answer)}))
+
+
+def test_uploads_are_told_as_far_as_lambda_can_answer(aws_environment: dict[str, str]) -> None:
+    service = aws_platform.service(aws_environment)
+    folder = "/".join(["д" * 105] * 3)
+    files = [{"path": f"{folder}/{n}.mp4", "size": 1} for n in range(MAX_PAGE)]
+    created = service.create_job("me", json.dumps({"files": files}))
+    assert 5.5 * 2**20 < as_lambda_answers(created) < 6 * 2**20
+    assert [file["path"] for file in created["files"]] == [file["path"] for file in files]
+    told = ["upload" in file for file in created["files"]]
+    assert told == sorted(told, reverse=True)
+    assert 100 < sum(told) < MAX_PAGE
+    assert service.upload("me", created["id"], str(MAX_PAGE - 1))["method"] == "PUT"
+
+
+def test_files_are_listed_as_far_as_lambda_can_answer(service: Service) -> None:
+    folder = "/".join(["д" * 120] * 3)
+    paths = [f"{folder}/{n:03}{'д' * 80}.mp4" for n in range(MAX_PAGE)]
+    job = Job(id=ids.job_id(0), owner="me", options=Options(model="base"), created_at=0, size=0, counts={})
+    outputs = output_paths(paths)
+    service.records.add_job(
+        job,
+        [
+            MediaFile(job=job.id, n=n, path=path, output=outputs[n], size=1, state=FileState.SUCCEEDED)
+            for n, path in enumerate(paths)
+        ],
+    )
+    first = service.files("me", job.id, None)
+    assert 5.5 * 2**20 < as_lambda_answers(first) < 6 * 2**20
+    rest = service.files("me", job.id, first["next"])
+    assert [file["path"] for file in (*first["files"], *rest["files"])] == paths
+    assert rest["next"] is None
