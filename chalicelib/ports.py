@@ -168,6 +168,9 @@ class Records(Counters, Protocol):
     ) -> list[Job]:
         """The owner's jobs, or those with a label, newest first (ids sort by time), from the one after id `before`."""
 
+    def owners(self) -> list[str]:
+        """Whoever has jobs. It may take minutes."""
+
     def claim(self, claim: Claim, now: float) -> Claim:
         """Records it, unless there is one of the same id that has not expired; returns the one that is recorded."""
 

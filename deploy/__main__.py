@@ -96,7 +96,7 @@ def show_logs(context: Context, minutes: int) -> None:
 @main.command("reindex")
 @commands
 def reindex(context: Context) -> None:
-    """Make what transcripts are searched by anew, from the transcripts of all who have tokens."""
+    """Make what transcripts are searched by anew, from all transcripts."""
     for owner, count in index.rebuilt(context.session, context.outputs):
         click.echo(f"{owner}: {count} transcripts")
 

@@ -86,8 +86,8 @@ class SQLiteRecords:
         )
 
     def owners(self) -> list[str]:
-        """Whoever has jobs."""
-        return [owner for (owner,) in self._database.connection().execute("SELECT DISTINCT owner FROM jobs")]
+        query = "SELECT DISTINCT owner FROM jobs ORDER BY owner"
+        return [owner for (owner,) in self._database.connection().execute(query)]
 
     def claim(self, claim: Claim, now: float) -> Claim:
         with self._database.transaction() as database:

@@ -72,6 +72,14 @@ def counted(records: Records, job: str) -> dict[FileState, int]:
     return dict(Counter(file.state for file in records.files(job, 10**6)))
 
 
+def test_whoever_has_jobs_is_known(records: Records) -> None:
+    assert records.owners() == []
+    for n, owner in enumerate(["bob", "ann", "ann", "owner#é"]):
+        add(records, n, owner=owner)
+    records.hide_job(add(records, 4, owner="eve"), 0, 0)
+    assert records.owners() == ["ann", "bob", "owner#é"]
+
+
 def test_jobs_and_files_come_back_as_they_were(records: Records) -> None:
     job = add(records, count=3)
     assert records.job(job.id) == job

@@ -8,8 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib import indexing, keys, tokens
-from chalicelib.access import NewToken
+from chalicelib import indexing, keys
 from chalicelib.aws import platform
 from chalicelib.aws import search as dynamo
 from chalicelib.jobs import FileState, Job
@@ -379,7 +378,6 @@ def test_the_index_of_a_stage_is_made_anew(aws_environment: dict[str, str]) -> N
     segment = Segment(start=1, end=2, text="said before there was a search", words=[])
     transcript = Transcript(language="en", model="base", task="transcribe", duration=9, segments=[segment])
     service.objects.put(keys.version(job.id, 0, keys.ORIGINAL), transcript.model_dump_json().encode())
-    tokens.create(service.records, NewToken(owner="ann"), 0)
     outputs = {"MediaBucket": MEDIA, "TranscriptsBucket": TRANSCRIPTS, "Table": TABLE, "TranscriptDays": "0"}
     assert list(rebuilt(boto3.Session(), outputs)) == [("ann", 1)]
     (hit,) = search(service, "ann", "said search", None, None)["hits"]

@@ -106,6 +106,17 @@ class DynamoRecords(DynamoTable):
             before = ids[-1]
         return jobs
 
+    def owners(self) -> list[str]:
+        listings = _owned_key("", "")["pk"]
+        pages = self.client.get_paginator("scan").paginate(
+            TableName=self.table,
+            FilterExpression="begins_with(pk, :listings)",
+            ExpressionAttributeValues=encoded({":listings": listings}),
+            ProjectionExpression="pk",
+            ConsistentRead=True,
+        )
+        return sorted({decoded(item)["pk"].removeprefix(listings) for page in pages for item in page["Items"]})
+
     def claim(self, claim: Claim, now: float) -> Claim:
         key = {"pk": f"claim#{claim.id}", "sk": "claim"}
         free = {
