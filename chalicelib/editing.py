@@ -100,13 +100,16 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
         segments = _edited(segments, asked.segments)
     transcript = transcript.model_copy(update={"segments": tidied(segments)})
     version = _new_version(service, job, file, asked.replaces, body)
-    if known(service.objects, job.id, file.n)[-1] not in (asked.replaces, version):
+    there = known(service.objects, job.id, file.n)
+    if not there:
+        raise not_found("job")  # It was deleted meanwhile.
+    if there[-1] not in (asked.replaces, version):
         raise conflict(OTHERS_CHANGES)
     store(service.objects, job, file, transcript)
     service.index.put(job, file.n, passages(transcript.segments))
     # Last, so that what broke off before can be sent again.
     service.objects.put(keys.version(job.id, file.n, version), transcript.model_dump_json().encode())
-    return {"versions": [_described(id) for id in known(service.objects, job.id, file.n)]}
+    return {"versions": [_described(id) for id in dict.fromkeys([*there, version])]}
 
 
 def _new_version(service: Service, job: Job, file: MediaFile, replaced: str, body: str | bytes) -> str:

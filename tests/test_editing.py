@@ -297,6 +297,22 @@ def test_of_two_who_save_at_once_one_is_told(tmp_path: Path) -> None:
     assert versions.known(interview.service.objects, interview.job, 0)[2:] == []
 
 
+def test_a_correction_of_what_is_deleted_meanwhile_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interview = Interview.at(tmp_path)
+    claim = SQLiteRecords.claim
+
+    def deleted(records: SQLiteRecords, *claimed: Any) -> Any:
+        interview.service.objects.delete(keys.versions(interview.job, 0))
+        return claim(records, *claimed)
+
+    monkeypatch.setattr(SQLiteRecords, "claim", deleted)
+    with pytest.raises(Problem, match="There is no such job"):
+        interview.put(replaces="original", speakers={"Speaker 1": "Ann"})
+    assert versions.known(interview.service.objects, interview.job, 0) == []
+
+
 def test_a_clock_that_goes_back_makes_no_older_version(tmp_path: Path) -> None:
     interview = Interview.at(tmp_path)
     first = interview.put(replaces="original", speakers={"Speaker 1": "Ann"})
