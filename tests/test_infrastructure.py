@@ -193,6 +193,11 @@ def test_roles() -> None:
         {"Fn::GetAtt": ["StepsFunction", "Arn"]},
         {"Fn::GetAtt": ["TranscribeFunction", "Arn"]},
     ]
+    children = [resource["Fn::Sub"] for resource in statements("StateMachineRole")["StopChildren"]["Resource"]]
+    assert [child.partition(":execution:")[2] for child in children] == [
+        "transcribe-${Stage}:*",
+        "transcribe-${Stage}/*",
+    ]
 
 
 def test_alarms_tell_somebody() -> None:
