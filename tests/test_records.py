@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -338,6 +339,14 @@ def test_a_hidden_job_is_gone_and_its_id_is_taken(records: Records) -> None:
     assert records.files(other.id, 10) == media_files(other.id, 1)
     records.add_job(job, media_files(job.id, 3))
     assert records.job(job.id) == job
+
+
+def test_a_deletion_may_be_postponed_to_when_it_is_due(records: Records) -> None:
+    first = records.hide_job(add(records), 100, 1000)
+    assert first is not None
+    again = records.postpone(first, 100)
+    assert again in (first, replace(first, due=101))
+    assert records.deletions(101, 10) == [again]
 
 
 def test_deletions_come_when_they_are_due(records: Records) -> None:

@@ -236,7 +236,8 @@ class DynamoRecords(DynamoTable):
         return [_deletion(item) for item in self._query("pk = :pk AND sk <= :last", values, limit)]
 
     def postpone(self, deletion: Deletion, due: int) -> Deletion | None:
-        later = replace(deletion, due=due)
+        # One transaction takes no item twice.
+        later = replace(deletion, due=due + 1 if due == deletion.due else due)
         there = {"ConditionExpression": "attribute_exists(pk)"}
         updates = [
             {"Delete": {**self._at(_deletion_key(deletion)), **there}},
