@@ -11,7 +11,7 @@ from bench import debian, differing, installing, measuring, publishing, report, 
 from bench.programs import PROGRAMS, Place, Program
 from bench.results import Result, Store
 from bench.tracks import Track
-from container import weights
+from container import catalogue, weights
 from container.catalogue import ModelError
 from container.downloads import FetchError
 from local import demo
@@ -75,7 +75,7 @@ def carry_out(plan: Plan, place: Place, store: Store, only_find: bool = False) -
 
 def prepared(models: Sequence[str], cores: int, scratch: Path) -> Place:
     """Raises ModelError, FetchError or installing.Missing."""
-    for name in (weights.VAD, *models):
+    for name in (catalogue.VAD, *models):
         weights.install(name, CACHE / "models", lambda _message, _share: None)
     for model in models:
         installing.converted(model, FOLDER)

@@ -80,7 +80,7 @@ def main() -> None:
     args = parser.parse_args()
     folders = FOLDER / "tracks", FOLDER / "debian"
     try:
-        for name in (weights.VAD, *args.models):
+        for name in (catalogue.VAD, *args.models):
             weights.install(name, MODELS, lambda _message, _share: None)
         kinds = [kind for kind in KINDS if kind != "hour"]
         tracks = [track(kind, args.seed, *folders) for kind in kinds] + [silent(kind, *folders) for kind in SILENT]

@@ -15,7 +15,7 @@ import numpy as np
 
 from bench import debian
 from bench.tracks import Sound, decode
-from container import weights
+from container import catalogue, weights
 from container.cutting import cut
 from container.diarization import cluster
 from container.media import RATE
@@ -36,10 +36,10 @@ Turn = tuple[float, float, int]
 
 
 def main() -> int:
-    for name in (weights.VAD, weights.VOICES):
+    for name in (catalogue.VAD, catalogue.VOICES):
         weights.install(name, CACHE / "models", lambda *_: None)
     prompts = [_prompts(language, name) for language, name in VOICES.items()]
-    model, missed = Voices(weights.path(weights.VOICES, CACHE / "models")), False
+    model, missed = Voices(catalogue.path(catalogue.VOICES, CACHE / "models")), False
     print("voices | found | wrong speaker, % | processor seconds a minute of speech")
     for count in range(1, len(prompts) + 1):
         sound, turns = conversation(prompts[:count], seed=count)
@@ -72,7 +72,7 @@ def conversation(prompts: list[list[Path]], seed: int) -> tuple[Sound, list[Turn
 
 def measured(model: Voices, sound: Sound, turns: list[Turn]) -> tuple[int, float, float]:
     """Speakers found, share of the speech given to the wrong one, processor seconds a minute of speech."""
-    detector = SpeechDetector(weights.path(weights.VAD, CACHE / "models"))
+    detector = SpeechDetector(catalogue.path(catalogue.VAD, CACHE / "models"))
     detector.feed((sound * 32767).astype(np.int16))
     chunks, voices = cut(detector.finish()), []
     began = time.process_time()

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from container import weights
+from container import catalogue, weights
 
 
 def bake(folder: Path, names: list[str]) -> None:
-    """Installs the models and the voice activity model, each verified. Raises `weights.ModelError`."""
-    for name in (weights.VAD, *names):
+    """Installs the models and the voice activity model, each verified. Raises `catalogue.ModelError`."""
+    for name in (catalogue.VAD, *names):
         file = weights.install(name, folder, report)
         weights.verify(name, folder)
         file.chmod(0o444)
@@ -24,5 +24,5 @@ def report(message: str, share: float | None) -> None:
 if __name__ == "__main__":
     try:
         bake(Path(sys.argv[1]), sys.argv[2:])
-    except weights.ModelError as error:
+    except catalogue.ModelError as error:
         sys.exit(str(error))

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from container.alignment import Token
-
-RATE = 16_000
+from container.media import RATE
 
 WINDOW = 30.0
 """Seconds that Whisper hears at once."""

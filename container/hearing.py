@@ -130,8 +130,7 @@ def samples(objects: Objects, job_id: str, n: int, channels: int, chunk: Chunk) 
     first, last = round(chunk.start * media.RATE), round(chunk.end * media.RATE)
     row = media.SAMPLE * channels
     data = objects.get_range(keys.samples(job_id, n), row * first, row * (last - first))
-    sound = np.frombuffer(data, "<i2").reshape(-1, channels)[:, chunk.channel]
-    return sound.astype(np.float32) / np.float32(32768)
+    return media.as_floats(np.frombuffer(data, "<i2").reshape(-1, channels)[:, chunk.channel])
 
 
 def model(job: Job) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from chalicelib import keys
+from chalicelib.aws.objects import MISSING
 from chalicelib.formats import render
 from chalicelib.jobs import Format
 from container.events import Item
@@ -15,7 +17,6 @@ from container.media import MediaError
 from container.steps import OutOfTime
 from container.whole import Whole
 
-DONE = "done.txt"
 SOURCE_SECONDS = 3600
 # What a text was heard in: `talk.mp4` and `talk.mov` have texts of their own, the second one's is `talk.mov.txt`.
 SOURCE = "source-sha256"
@@ -50,7 +51,7 @@ class Items:
     def _item(self, key: str, time_left: Callable[[], float]) -> dict[str, Any]:
         if key.endswith("/"):
             return skipped("It is a folder.")
-        if PurePosixPath(key).name == DONE:
+        if PurePosixPath(key).name == keys.DONE:
             return skipped("It only says that a folder is complete.")
         uploaded, target = self._head(self.media, key), f"{PurePosixPath(key).with_suffix('')}.{Format.TXT}"
         if uploaded is None:
@@ -80,7 +81,7 @@ class Items:
         try:
             return self.client.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+            if error.response["Error"]["Code"] in MISSING:
                 return None
             raise
 

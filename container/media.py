@@ -240,6 +240,11 @@ def _led_in(pieces: Iterator[bytes], log: Log, row: int) -> Iterator[bytes]:
     yield from pieces
 
 
+def as_floats(samples: Samples) -> NDArray[np.float32]:
+    """The same from -1 to 1, as networks take them."""
+    return samples.astype(np.float32) / np.float32(32768)
+
+
 def _one(channels: Samples) -> Samples:
     """The only channel, or the mean of several: of two with one turned round if hardly anything would be left."""
     count = channels.shape[1]

@@ -15,9 +15,10 @@ from container import ggml, mel
 from container.alignment import Token, segments
 from container.binary import MalformedFile, Reader
 from container.catalogue import ModelError
-from container.engine import RATE, Engine, Request, Samples
+from container.engine import Engine, Request, Samples
 from container.guards import ALL, guarded
 from container.loudness import level, raised
+from container.media import RATE
 from container.network import follows
 from container.whisper import Whisper
 from container.whispercpp import WhisperCpp

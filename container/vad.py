@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from container import catalogue, silero
 from container.binary import MalformedFile
 from container.loudness import level, raised
+from container.media import RATE, as_floats
 from container.silero import CONTEXT, FRAME, STATE
 
-FRAME_SECONDS = FRAME / 16_000
+FRAME_SECONDS = FRAME / RATE
 
 SILENCE = -96.0
 """Loudness of digital silence in dB below full scale, as 16 bits see it."""
@@ -62,7 +63,7 @@ class SpeechDetector:
     def feed(self, samples: NDArray[np.int16]) -> None:
         """Hear the next samples, 16 kHz mono, any number of them."""
         self._samples += len(samples)
-        audio = np.concatenate([self._rest, samples.astype(np.float32) / 32768])
+        audio = np.concatenate([self._rest, as_floats(samples)])
         while len(audio) >= BLOCK:
             self._hear(audio[:BLOCK])
             audio = audio[BLOCK:]
@@ -77,7 +78,7 @@ class SpeechDetector:
         return Activity(
             np.concatenate([empty, *self._probabilities]),
             np.concatenate([empty, *self._loudness]),
-            self._samples / 16_000,
+            self._samples / RATE,
         )
 
     def _hear(self, block: NDArray[np.float32]) -> None:

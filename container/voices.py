@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
 
 from chalicelib.transcript import Chunk, Span, Voice
+from container import catalogue
 from container.campplus import FRAMES, MELS
+from container.media import RATE
 
-RATE = 16_000
 FRAME, HOP, FFT = 400, 160, 512
 WINDOW = FRAME + (FRAMES - 1) * HOP
 """Samples that are heard at once, 1.5 s."""
@@ -26,16 +28,22 @@ SHORTEST = 0.3
 
 PREEMPHASIS, LOWEST, QUIETEST = 0.97, 20.0, 1.1920929e-07
 
+UNREADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf)
+"""What onnxruntime raises for files that hold no network, or not all of one."""
+
 Samples = NDArray[np.float32]
 
 
 class Voices:
-    """The model in memory, about 80 MB, for any number of threads."""
+    """The model in memory, about 80 MB, for any number of threads. Raises ModelError if its file is damaged."""
 
     def __init__(self, model_path: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
+        except UNREADABLE:
+            raise catalogue.damaged(catalogue.VOICES, model_path, "It is no network.") from None
 
     def hear(self, audio: Samples, chunk: Chunk) -> list[Voice]:
         """The voices in a chunk, whose samples these are: of each stretch of speech one at least, in order of time."""

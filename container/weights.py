@@ -30,16 +30,12 @@ from container.catalogue import (
     Weights,
     damaged,
     find,
-    installed,
-    is_multilingual,
     path,
 )
 from container.checkpoint import tensors
 from container.conversion import convert
 from container.downloads import FetchError, fetch_file
 from container.packages import extract, fetch_package, file_digest
-
-__all__ = ["CATALOGUE", "VAD", "VOICES", "ModelError", "install", "installed", "is_multilingual", "path", "verify"]
 
 MIRROR_VARIABLE = "TRANSCRIBER_MODELS_URL"
 """Environment variable with the URL of a mirror's folder to use instead of the official one."""

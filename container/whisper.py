@@ -15,7 +15,6 @@ from container.engine import (
     FULL_CONTEXT,
     LAST_TEMPERATURE,
     POSITION_SECONDS,
-    RATE,
     STEP,
     WINDOW,
     Request,
@@ -25,6 +24,7 @@ from container.engine import (
     most_tokens,
     positions,
 )
+from container.media import RATE
 from container.network import Network, Sounds
 
 TEMPERATURES = [float(temperature) for temperature in np.arange(0, LAST_TEMPERATURE + STEP / 2, STEP)]

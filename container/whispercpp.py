@@ -22,7 +22,6 @@ from container.engine import (
     LEAST_PROBABILITY,
     NO_SPEECH,
     POSITION_FRAMES,
-    RATE,
     STEP,
     WINDOW,
     Request,
@@ -32,6 +31,7 @@ from container.engine import (
     most_tokens,
     positions,
 )
+from container.media import RATE
 
 NO_SAMPLES: Samples = np.empty(0, np.float32)
 """With these, whisper.cpp hears the spectrum that it has."""

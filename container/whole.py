@@ -89,4 +89,4 @@ def heard(
 
 def _sound(samples: NDArray[np.int16], chunk: Chunk) -> NDArray[np.float32]:
     first, last = round(chunk.start * media.RATE), round(chunk.end * media.RATE)
-    return samples[first:last].astype(np.float32) / np.float32(32768)
+    return media.as_floats(samples[first:last])

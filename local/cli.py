@@ -11,12 +11,12 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from chalicelib.page import FOLDER
 from container import catalogue, weights
+from container.catalogue import ModelError
 from container.downloads import FetchError
-from container.weights import ModelError
 from local.tokens import tokens
 
 CACHE = Path(".cache")
@@ -115,13 +115,15 @@ def models_group() -> None:
 @models_option
 def list_models(models: Path) -> None:
     """Show which models there are and which are installed."""
-    there = set(weights.installed(models))
-    table = Table("model", "languages", "installed", box=None)
-    for name, known in weights.CATALOGUE.items():
-        table.add_row(name, "many" if known.multilingual else "English", "yes" if name in there else "")
-    for name in sorted(there - weights.CATALOGUE.keys()):
-        table.add_row(name, "many" if weights.is_multilingual(name, models) else "English", "yes")
-    table.add_row(weights.VOICES, "any: tells voices apart", "yes" if catalogue.find(weights.VOICES, models) else "")
+    there = set(catalogue.installed(models))
+    table = Table("model", "languages", Column("to fetch", justify="right"), "installed", box=None)
+    for name, known in catalogue.CATALOGUE.items():
+        languages = "many" if known.multilingual else "English"
+        table.add_row(name, languages, f"{known.mebibytes} MiB", "yes" if name in there else "")
+    for name in sorted(there - catalogue.CATALOGUE.keys()):
+        table.add_row(name, "many" if catalogue.is_multilingual(name, models) else "English", "", "yes")
+    voices = catalogue.find(catalogue.VOICES, models)
+    table.add_row(catalogue.VOICES, "any: tells voices apart", "", "yes" if voices else "")
     Console().print(table)
 
 
@@ -132,7 +134,7 @@ def install_models(names: tuple[str, ...], models: Path) -> None:
     """Install models by name, with what the service needs besides; those that are there stay as they are."""
     console = Console(stderr=True)
     try:
-        for name in (weights.VAD, *names):
+        for name in (catalogue.VAD, *names):
             _install(name, models, console)
     except ModelError as error:
         raise click.ClickException(str(error)) from None

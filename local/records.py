@@ -18,6 +18,9 @@ from chalicelib.ports import Deletion, JobExists
 from local.database import Database
 from local.schema import migrate
 
+DATABASE = "records.sqlite"
+"""The name of the file in a folder of data."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 # They are no characters, and come in no text.

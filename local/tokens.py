@@ -18,10 +18,8 @@ from chalicelib.access import Limits, NewToken, Scope
 from chalicelib.errors import Problem
 from chalicelib.ports import Records
 from chalicelib.validation import not_valid
-from local.records import SQLiteRecords
+from local.records import DATABASE, SQLiteRecords
 from local.schema import NewerRecords
-
-DATABASE = "records.sqlite"
 
 Command = Callable[..., None]
 

@@ -21,7 +21,7 @@ from container.vad import SpeechDetector
 from container.voices import Voices
 from local.files import DiskFull
 from local.objects import DiskObjects
-from local.records import SQLiteRecords
+from local.records import DATABASE, SQLiteRecords
 from local.search import SQLiteIndex
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Workplace:
         return DiskObjects(self.data / "objects", self.secret)
 
     def records(self) -> SQLiteRecords:
-        return SQLiteRecords(self.data / "records.sqlite")
+        return SQLiteRecords(self.data / DATABASE)
 
     def index(self) -> SQLiteIndex:
         return SQLiteIndex(self.data / "search.sqlite")

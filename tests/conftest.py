@@ -9,7 +9,7 @@ from unittest.mock import patch
 import botocore.session
 import pytest
 
-from container import weights
+from container import catalogue, weights
 from local import demo
 
 CACHE = Path(__file__).parent.parent / ".cache"
@@ -48,7 +48,7 @@ LONGEST = [
 def models_dir() -> Path:
     """A folder with the models tiny.en and Silero."""
     folder = CACHE / "models"
-    for name in (weights.VAD, "tiny.en"):
+    for name in (catalogue.VAD, "tiny.en"):
         weights.install(name, folder, lambda *_: None)
     return folder
 
@@ -56,7 +56,7 @@ def models_dir() -> Path:
 @pytest.fixture(scope="session")
 def voices_dir(models_dir: Path) -> Path:
     """The same folder, with the model that tells voices apart."""
-    weights.install(weights.VOICES, models_dir, lambda *_: None)
+    weights.install(catalogue.VOICES, models_dir, lambda *_: None)
     return models_dir
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from chalicelib.transcript import Chunk, Span
-from container import accelerator, recogniser, weights
+from container import accelerator, catalogue, recogniser
 from container.accelerator import Tensor
 from container.blas import MOST, Products
 from container.engine import CONTEXT_PER_SECOND, SPARE_CONTEXT
@@ -123,7 +123,7 @@ def test_recognisers_use_it(models_dir: Path, jfk: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Products, "compute", counted)
     monkeypatch.setattr(recogniser, "LARGEST", 0)
-    large, sound = recogniser.Recogniser(weights.path("tiny.en", models_dir)), np.concatenate(list(decode(str(jfk))))
+    large, sound = recogniser.Recogniser(catalogue.path("tiny.en", models_dir)), np.concatenate(list(decode(str(jfk))))
     chunk = Chunk(start=0, end=11, speech=[Span(start=0, end=11)])
     piece = sound.astype(np.float32) / np.float32(32768), chunk
     assert large.transcribe([piece])[0][0].text.startswith("And so my fellow Americans")

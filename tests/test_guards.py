@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import Chunk, Segment, Span, Word
-from container import weights
+from container import catalogue
 from container.alignment import Token, segments
 from container.cutting import cut
 from container.guards import ALL, guarded, guessed
@@ -53,7 +53,7 @@ class TestPhantoms:
 
     def test_silence_heard_by_force(self, models_dir: Path) -> None:
         """What tiny.en makes of silence if nothing keeps it from listening."""
-        recogniser = Recogniser(weights.path("tiny.en", models_dir))
+        recogniser = Recogniser(catalogue.path("tiny.en", models_dir))
         silence = np.zeros(3 * 16_000, np.float32)
         chunk = Chunk(start=0, end=3, speech=[Span(start=0, end=3)])
         (found,) = recogniser.transcribe([(silence, chunk)], guards=())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from container import weights
+from container import catalogue
 from container.layout import Layout, held, layout
 from tests.conftest import Figure
 from tests.serving import CHECKOUT
@@ -51,7 +51,7 @@ print(memory("self", "VmHWM"))
 
 def test_a_recogniser_holds_no_more_than_is_reckoned_with(models_dir: Path, jfk: Path, figure: Figure) -> None:
     """With as many long sounds at once as are ever heard together."""
-    model = weights.path("tiny.en", models_dir)
+    model = catalogue.path("tiny.en", models_dir)
     command = [sys.executable, "-c", HEAR, str(model), str(jfk)]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

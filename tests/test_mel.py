@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from container import mel, recogniser, weights
+from container import catalogue, mel, recogniser
 from container.engine import Request
 from container.media import decode
 from container.whispercpp import WhisperCpp
@@ -47,7 +47,7 @@ def test_what_is_cut_off_counts_for_what_is_faint() -> None:
 
 
 def whisper_cpp(models_dir: Path) -> WhisperCpp:
-    path = weights.path("tiny.en", models_dir)
+    path = catalogue.path("tiny.en", models_dir)
     return WhisperCpp(path, *recogniser.head(path), 1)
 
 

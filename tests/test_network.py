@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from container import ggml, mel, tensors, weights
+from container import catalogue, ggml, mel, tensors
 from container.catalogue import ModelError
 from container.layers import ATTENDED_STEPS, LOW, MIDDLE, Layers
 from container.network import FOLLOWING, Network
@@ -240,7 +240,7 @@ def test_rows_of_all_sizes_have_steps_of_their_own(file: tuple[Path, Plain], zer
 
 @pytest.mark.parametrize("wrong", ["encoder.blocks.2.mlp.9.weight", "encoder.blocks.2.mlp.0.weighs"])
 def test_a_model_with_another_tensor_is_damaged(wrong: str, models_dir: Path, tmp_path: Path) -> None:
-    whole = weights.path("tiny.en", models_dir).read_bytes()
+    whole = catalogue.path("tiny.en", models_dir).read_bytes()
     name = b"encoder.blocks.2.mlp.0.weight"
     assert whole.count(name) == 1
     (tmp_path / "odd.bin").write_bytes(whole.replace(name, wrong.encode()))
@@ -249,7 +249,7 @@ def test_a_model_with_another_tensor_is_damaged(wrong: str, models_dir: Path, tm
 
 
 def test_a_model_with_a_wrong_shape_is_damaged(models_dir: Path, tmp_path: Path) -> None:
-    whole = weights.path("tiny.en", models_dir).read_bytes()
+    whole = catalogue.path("tiny.en", models_dir).read_bytes()
     head = ggml.Tensor("encoder.blocks.0.mlp.0.weight", ggml.Q8_0, (1536, 384)).head()
     turned = ggml.Tensor("encoder.blocks.0.mlp.0.weight", ggml.Q8_0, (384, 1536)).head()
     assert whole.count(head) == 1
@@ -281,7 +281,7 @@ def test_a_model_of_numbers_that_are_none_is_damaged(file: tuple[Path, Plain], t
 
 
 def test_a_model_that_has_a_tensor_twice_is_damaged(models_dir: Path, tmp_path: Path) -> None:
-    whole = weights.path("tiny.en", models_dir).read_bytes()
+    whole = catalogue.path("tiny.en", models_dir).read_bytes()
     odd = whole.replace(b"encoder.blocks.0.attn.out.weight", b"encoder.blocks.1.attn.out.weight")
     (tmp_path / "odd.bin").write_bytes(odd)
     with pytest.raises(ModelError, match="some of its tensors are missing"):

@@ -15,8 +15,8 @@ import pytest
 from chalicelib.jobs import Guard
 from chalicelib.languages import CODES
 from chalicelib.transcript import Chunk, Segment, Span
+from container import catalogue, weights, whispercpp
 from container import recogniser as module
-from container import weights, whispercpp
 from container import whisper as own
 from container.alignment import Token
 from container.binary import MalformedFile
@@ -40,7 +40,7 @@ def recogniser(request: pytest.FixtureRequest, models_dir: Path) -> Recogniser:
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "whisper.cpp":
             patch.setattr(module, "LARGEST", 0)
-        return Recogniser(weights.path("tiny.en", models_dir))
+        return Recogniser(catalogue.path("tiny.en", models_dir))
 
 
 def heard(
@@ -94,7 +94,7 @@ class TestRecogniser:
         """
         silence = np.zeros(5 * RATE, np.float32)
         audio = np.concatenate([part for _ in range(4) for part in (silence, kennedy)])
-        detector = SpeechDetector(weights.path(weights.VAD, models_dir))
+        detector = SpeechDetector(catalogue.path(catalogue.VAD, models_dir))
         detector.feed((audio * 32767).astype(np.int16))
         chunks = cut(detector.finish())
         assert len(chunks) == 2
@@ -120,7 +120,7 @@ class TestRecogniser:
         path = tmp_path / f"jfk.{suffix}"
         ffmpeg("-i", jfk, path)
         samples = np.concatenate(list(decode(str(path))))
-        detector = SpeechDetector(weights.path(weights.VAD, models_dir))
+        detector = SpeechDetector(catalogue.path(catalogue.VAD, models_dir))
         detector.feed(samples)
         (chunk,) = cut(detector.finish())
         audio = samples[round(chunk.start * RATE) : round(chunk.end * RATE)].astype(np.float32) / np.float32(32768)
@@ -156,7 +156,7 @@ class TestRecogniser:
 
     def test_only_the_end_of_what_was_said_before_leads(self, models_dir: Path) -> None:
         """After what was asked for, and not at all if there is no more room."""
-        engine = own.Whisper(weights.path("tiny.en", models_dir), 1)
+        engine = own.Whisper(catalogue.path("tiny.en", models_dir), 1)
         asked, said = "Zanzibar", " ".join(str(number) for number in range(1000, 1300))
         words = engine._words
         (prompt,) = engine._prompts(asked, [said])
@@ -169,7 +169,7 @@ class TestRecogniser:
     ) -> None:
         """A model that is led by what it has just heard may take it for said."""
         audio = np.concatenate([kennedy, np.zeros(RATE, np.float32)] * 12)
-        detector = SpeechDetector(weights.path(weights.VAD, models_dir))
+        detector = SpeechDetector(catalogue.path(catalogue.VAD, models_dir))
         detector.feed((audio * 32767).astype(np.int16))
         chunks = cut(detector.finish())
         found: list[list[Segment]] = []
@@ -411,7 +411,7 @@ class TestRecogniser:
         self, recogniser: Recogniser, kennedy: Samples, models_dir: Path, start: float, end: float
     ) -> None:
         audio = kennedy[round(start * RATE) : round(end * RATE)]
-        detector = SpeechDetector(weights.path(weights.VAD, models_dir))
+        detector = SpeechDetector(catalogue.path(catalogue.VAD, models_dir))
         detector.feed((audio * 32768).astype(np.int16))
         (chunk,) = cut(detector.finish())
         found = heard(recogniser, audio[round(chunk.start * RATE) : round(chunk.end * RATE)], chunk)
@@ -447,7 +447,7 @@ class TestRecogniser:
     @pytest.mark.parametrize("kept", [0.5, -1000])
     def test_a_larger_model_that_ends_early(self, models_dir: Path, tmp_path: Path, kept: float) -> None:
         """whisper.cpp would end Python, or take it for whole."""
-        path, whole = tmp_path / "ggml-odd.bin", weights.path("tiny.en", models_dir).read_bytes()
+        path, whole = tmp_path / "ggml-odd.bin", catalogue.path("tiny.en", models_dir).read_bytes()
         path.write_bytes(whole[: int(kept * len(whole)) if kept > 0 else int(kept)])
         model, filters = head(path)
         with pytest.raises(MalformedFile, match="it ends in the middle"):
@@ -455,7 +455,7 @@ class TestRecogniser:
 
     def test_a_model_with_other_mel_filters(self, models_dir: Path, tmp_path: Path) -> None:
         """whisper.cpp would write them beyond its memory."""
-        model = bytearray(weights.path("tiny.en", models_dir).read_bytes())
+        model = bytearray(catalogue.path("tiny.en", models_dir).read_bytes())
         model[48:52] = (79).to_bytes(4, "little")
         (tmp_path / "ggml-odd.bin").write_bytes(model)
         with pytest.raises(ModelError, match="mel filters have the wrong size"):

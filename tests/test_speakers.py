@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from chalicelib.jobs import Options
 from chalicelib.transcript import Segment, Span, Voice
-from container import campplus, checkpoint, weights
+from container import campplus, catalogue, checkpoint, weights
 from container.binary import MalformedFile
 from container.campplus import FRAMES, MELS, SIZE
 from container.diarization import MOST_COMPARED, cluster, label
 from container.media import RATE, decode
 from container.onnx import Graph
 from container.packages import extract, fetch_package
-from container.voices import STEP, WINDOW, features, windows
+from container.voices import STEP, WINDOW, Voices, features, windows
 from tests.spoken import SPEECH, spoken
 from tests.stepped import transcribed
 
@@ -154,7 +154,15 @@ def test_a_dialogue_is_labelled(tmp_path: Path, voices_dir: Path, jfk: Path, ano
 
 
 def test_the_installed_model_is_verified(voices_dir: Path) -> None:
-    weights.verify(weights.VOICES, voices_dir)
+    weights.verify(catalogue.VOICES, voices_dir)
+
+
+@pytest.mark.parametrize("kept", [0, 100_000])
+def test_an_installed_model_that_is_damaged_says_so(tmp_path: Path, voices_dir: Path, kept: int) -> None:
+    file = tmp_path / catalogue.VOICES_FILE
+    file.write_bytes((voices_dir / file.name).read_bytes()[:kept])
+    with pytest.raises(catalogue.ModelError, match=rf"The model 'speakers' is damaged\..* Delete {file} and install"):
+        Voices(file)
 
 
 class Malice:
@@ -178,5 +186,5 @@ def test_a_checkpoint_without_its_weights_is_refused() -> None:
 
 
 def test_an_unknown_model_is_told_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(weights.ModelError, match=r"There is no model 'speaker'.*large-v3-turbo, speakers\."):
+    with pytest.raises(catalogue.ModelError, match=r"There is no model 'speaker'.*large-v3-turbo, speakers\."):
         weights.install("speaker", tmp_path, lambda *_: None)

