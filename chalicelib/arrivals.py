@@ -9,12 +9,11 @@ PAGE = 1000
 
 def catch_up(service: Service, job_id: str) -> None:
     """Takes note of a job's objects that are there and awaited still; starts the job if nothing is awaited any more."""
-    present = set(service.objects.keys(keys.upload(job_id, "")))
+    present = dict(service.objects.sizes(keys.upload(job_id, "")))
     after = -1
     while present and (page := service.records.files(job_id, PAGE, after, [FileState.AWAITING_UPLOAD])):
         for file in page:
-            size = service.objects.size(file.key) if file.key in present else None
-            if size is not None:
-                service.object_created(file.key, size)
+            if file.key in present:
+                service.object_created(file.key, present[file.key])
         after = page[-1].n
     service.start_if_complete(job_id)

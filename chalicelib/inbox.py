@@ -2,7 +2,6 @@
 
 import logging
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from chalicelib import ids, keys, suffixes
@@ -12,7 +11,6 @@ from chalicelib.ports import JobExists, Objects
 from chalicelib.service import Service
 
 OWNER = "inbox"
-REQUESTS = 16
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +48,7 @@ def _job(id: str, files: list[MediaFile], model: str, time: float) -> Job:
 
 
 def _files(objects: Objects, job_id: str, prefix: str) -> list[MediaFile]:
-    media = [key for key in objects.keys(prefix) if suffixes.is_media(key)]
-    with ThreadPoolExecutor(REQUESTS) as requests:
-        sizes = dict(zip(media, requests.map(objects.size, media), strict=True))
-    found = {key.removeprefix(keys.INBOX): size for key, size in sizes.items() if size is not None}
+    found = {key.removeprefix(keys.INBOX): size for key, size in objects.sizes(prefix) if suffixes.is_media(key)}
     outputs = output_paths(list(found))
     return [
         _file(MediaFile(job=job_id, n=n, path=path, output=output, size=size, stored_as=f"{keys.INBOX}{path}"))

@@ -140,6 +140,9 @@ class Objects(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]: ...
 
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """The keys that begin with `prefix`, each with its object's size in bytes."""
+
     def remove(self, key: str) -> None:
         """Deletes one object; harmless if it is not there."""
 

@@ -154,6 +154,9 @@ class DiskObjects:
                 if key.startswith(prefix):
                     yield key
 
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        return ((key, size) for key in self.keys(prefix) if (size := self.size(key)) is not None)
+
     def remove(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
 

@@ -176,6 +176,15 @@ def test_a_drop_in_folder_becomes_a_job(service: Service, client: Client) -> Non
     assert started(service) == [job.id]
 
 
+def test_the_objects_of_a_folder_are_not_asked_for_one_by_one(
+    service: Service, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(service, "course/a.mp4", "course/b.mp4", "course/done.txt")
+    monkeypatch.delattr(type(service.objects), "size")
+    tell(client, "folder_done", record("inbox/course/done.txt"))
+    assert [file.size for file in only_job(service)[1]] == [3, 3]
+
+
 def test_one_done_is_one_job_however_often_it_is_told(service: Service, client: Client) -> None:
     put(service, "course/a.mp4", "course/done.txt")
     event = record("inbox/course/done.txt")

@@ -94,6 +94,14 @@ def test_keys_by_prefix(objects: Objects) -> None:
     assert set(objects.keys(f"{keys.work(JOB)}2/")) == set()
 
 
+def test_sizes_by_prefix(objects: Objects) -> None:
+    sizes = {keys.chunk(JOB, 1, index): index for index in range(3)}
+    for key, size in sizes.items():
+        objects.put(key, b"x" * size)
+    objects.put(keys.files(OTHER_JOB), b"x")
+    assert dict(objects.sizes(keys.work(JOB))) == sizes
+
+
 def test_deleting_takes_away_one_prefix_only(objects: Objects) -> None:
     for key in (keys.chunk(JOB, 1, 0), keys.chunk(JOB, 11, 0), keys.files(OTHER_JOB), keys.transcript(JOB, "a", "txt")):
         objects.put(key, b"x")

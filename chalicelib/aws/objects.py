@@ -132,8 +132,10 @@ class S3Objects:
         return size
 
     def keys(self, prefix: str) -> Iterator[str]:
-        for page in self._pages(prefix):
-            yield from page
+        return (key for key, _ in self.sizes(prefix))
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        return itertools.chain.from_iterable(self._pages(prefix))
 
     def remove(self, key: str) -> None:
         self.client.delete_object(**self._name(key))
@@ -142,7 +144,7 @@ class S3Objects:
         if prefix.count("/") < 2 or not prefix.endswith("/"):
             raise ValueError(f"{prefix!r} is not the prefix of one job's objects")
         for page in self._pages(prefix):
-            doomed = {"Objects": [{"Key": key} for key in page], "Quiet": True}
+            doomed = {"Objects": [{"Key": key} for key, _ in page], "Quiet": True}
             failed = self.client.delete_objects(Bucket=self._bucket(prefix), Delete=doomed).get("Errors")
             if failed:
                 raise OSError(f"S3 could not delete {len(failed)} objects, such as {failed[0]}")
@@ -167,12 +169,12 @@ class S3Objects:
         if self.size(key) is None:
             raise ObjectMissing(key)
 
-    def _pages(self, prefix: str) -> Iterator[list[str]]:
-        """The keys that begin with `prefix`, at most 1,000 at a time."""
+    def _pages(self, prefix: str) -> Iterator[list[tuple[str, int]]]:
+        """The keys that begin with `prefix`, and sizes, at most 1,000 at a time."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket(prefix), Prefix=prefix)
         for page in pages:
             if "Contents" in page:
-                yield [found["Key"] for found in page["Contents"]]
+                yield [(found["Key"], found["Size"]) for found in page["Contents"]]
 
     def _get(self, key: str, **how: str) -> bytes:
         try:
