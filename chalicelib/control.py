@@ -4,7 +4,7 @@ from typing import Any
 
 from chalicelib import answers, limits, retention, views
 from chalicelib.errors import conflict
-from chalicelib.jobs import UNFINISHED, FileState, Job, JobState, MediaFile
+from chalicelib.jobs import UNFINISHED, FileState, Job, JobState, MediaFile, Webhook
 from chalicelib.service import Service
 
 PAGE = 1000
@@ -63,6 +63,7 @@ def retry(service: Service, owner: str, job_id: str, token_id: str | None = None
         "started_at": None,
         "finished_at": None,
         "recognising_since": None,
+        "webhook": job.webhook and Webhook(url=job.webhook.url, secret=job.webhook.secret),
     }
     service.records.change_job(job_id, [job.state], anew)
     service.start_if_complete(job_id)

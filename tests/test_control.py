@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import control, idempotency, keys, retention
-from chalicelib.jobs import FileError, FileState, Job, JobState
+from chalicelib.jobs import FileError, FileState, Job, JobState, Webhook
 from chalicelib.service import Service
 from tests.serving import MISSING, Served, assert_problem, serving_site
 
@@ -45,6 +45,21 @@ def shown(served: Served, job: str, path: str = "") -> Any:
     response = served.ann.get(f"/jobs/{job}{path}")
     response.raise_for_status()
     return response.json()
+
+
+def test_the_end_of_another_go_has_not_been_told_yet(served: Served) -> None:
+    job = uploaded(served, "a.mp4")
+    move(served, job, 0, FileState.FAILED, "timeout")
+    end(served, job)
+    told = Webhook(url="https://example.com/", secret="a" * 32, attempts=2, delivered_at=6.0)
+    served.site.records.change_job(job, list(JobState), {"webhook": told})
+    assert shown(served, job)["webhook"]["attempts"] == 2
+    again = served.ann.post(f"/jobs/{job}/retry").json()
+    assert again["webhook"] == {"url": told.url, "attempts": 0, "delivered_at": None, "error": None}
+    recorded = served.site.records.job(job)
+    assert recorded is not None
+    assert recorded.webhook is not None
+    assert recorded.webhook.secret == told.secret
 
 
 def test_a_cancelled_job_keeps_what_is_finished(served: Served) -> None:
