@@ -6,10 +6,22 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
+
+from chalicelib.errors import Problem
 
 # How long a writer waits for others, in seconds. Each holds the lock for milliseconds.
 PATIENCE = 30.0
+
+
+class DatabaseFull(Problem, sqlite3.OperationalError):
+    """There is no room on the disk: told to callers of the API, while the steps take it for trouble of SQLite."""
+
+    sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def __init__(self) -> None:
+        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, "The server's disk is full. Try again when there is room.")
 
 
 class Database:
@@ -22,11 +34,19 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start, so that what it reads stays true until it ends."""
+        """A transaction that holds the write lock from its start, so that what it reads stays true until it ends.
+
+        Raises DatabaseFull.
+        """
         database = self.connection()
-        database.execute("BEGIN IMMEDIATE")
-        with database:
-            yield database
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            with database:
+                yield database
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+                raise DatabaseFull from None
+            raise
 
     def connection(self) -> sqlite3.Connection:
         """This thread's own. A connection must not be used, nor even closed, in a process forked after its opening."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import signal
+import sqlite3
 import statistics
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from chalicelib import page, platform
+from local.database import Database
 from tests.conftest import Figure
 from tests.raw import connection, head, raw_answer, read_response
 from tests.serving import (
@@ -211,6 +213,22 @@ def test_a_crash_leaks_nothing(served: Served) -> None:
     assert response.headers["Connection"] == "close"
     assert health.status_code == HTTPStatus.OK
     assert served.ann.get("/jobs").status_code == HTTPStatus.OK
+
+
+def test_a_database_without_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = Database._connect
+
+    def connect_without_room(database: Database) -> sqlite3.Connection:
+        connection = connect(database)
+        connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    with serving_site(tmp_path) as served:
+        monkeypatch.setattr(Database, "_connect", connect_without_room)
+        files = [{"path": f"{n}.mp4", "size": 5} for n in range(1000)]
+        response = served.ann.post("/jobs", json={"files": files})
+        assert_problem(response, 503, "The server's disk is full. Try again when there is room.")
+        assert served.ann.get("/jobs").json()["jobs"] == []
 
 
 def test_requests_at_the_same_time_are_kept_apart(served: Served) -> None:
