@@ -347,6 +347,14 @@ def test_who_stays_signed_in_is_so_in_the_next_tab(browser: Any, site: Bench, st
         other.wait_for_selector("[name=token]")
 
 
+def test_the_link_signs_in_where_the_page_is_open_already(browser: Any, site: Bench) -> None:
+    with signed_in(browser, site.url, "") as tab:
+        tab.wait_for_selector("[name=token]")
+        tab.goto(f"{site.url}/#token={site.token}")
+        tab.wait_for_selector("nav >> text=Jobs")
+        assert site.token not in tab.url
+
+
 def test_light_or_dark_is_kept(tab: Any) -> None:
     theme = "document.documentElement.dataset.theme"
     assert tab.evaluate(theme) == "light"

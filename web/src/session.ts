@@ -4,9 +4,15 @@
 import { signal } from "@preact/signals";
 
 const KEY = "transcribe.token";
+const LINK = /^#token=([\w.-]+)$/;
 
 export const token = signal<string | null>(fromLink() ?? sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY));
 export const signedOutBecause = signal<string | null>(null);
+
+// Followed where the page is open already, the link changes no more than what is after the `#`.
+addEventListener("hashchange", () => {
+  if (LINK.test(location.hash)) location.reload();
+});
 
 export function signIn(value: string, stay: boolean): void {
   forget();
@@ -28,7 +34,7 @@ function forget(): void {
 
 /** The token of a link `…/#token=…`, such as the one that `make serve` prints; it is taken out of the address. */
 function fromLink(): string | null {
-  const found = /^#token=([\w.-]+)$/.exec(location.hash)?.[1];
+  const found = LINK.exec(location.hash)?.[1];
   if (!found) return null;
   history.replaceState(null, "", location.pathname);
   forget();
