@@ -39,7 +39,7 @@ def relative_path(path: str) -> str:
     if path.startswith("/") or path[1:2] == ":":
         raise ValueError("must be a relative path with '/' between its parts, such as 'week1/video1.mp4'")
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not hold control characters: rename it")
     if not NOT_IN_XML.isdisjoint(path):
         raise ValueError("must not hold U+FFFE or U+FFFF, which are no characters")
     if any(part in ("", ".", "..") for part in path.split("/")):
@@ -47,7 +47,7 @@ def relative_path(path: str) -> str:
     if len(path.encode()) > MAX_PATH_BYTES:
         raise ValueError(f"must not be longer than {MAX_PATH_BYTES} bytes")
     if any(len(part.encode()) > MAX_NAME_BYTES for part in path.split("/")):
-        raise ValueError(f"must not hold a name longer than {MAX_NAME_BYTES} bytes")
+        raise ValueError(f"must not hold a name longer than {MAX_NAME_BYTES} bytes: shorten it")
     return path
 
 

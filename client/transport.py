@@ -261,7 +261,8 @@ def _cause(error: httpx.TransportError, server: str, proxy: str | None) -> str:
         return f"Nothing answers at {server} (connection refused). Is the server running?"
     if isinstance(error, httpx.TimeoutException):
         return f"{server} does not answer in time."
-    return f"The connection to {server} failed: {error or type(error).__name__}."
+    said = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), str(error))
+    return f"The connection to {server} failed: {said.rstrip('.') or type(error).__name__}."
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

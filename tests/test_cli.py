@@ -133,7 +133,7 @@ class TestWords:
         assert result.stderr.splitlines() == [
             "Found 2 files to transcribe, 5 bytes; 1 of them can't be sent.",
             "2 files failed:",
-            "  in/\\x1b[31mred.mp4: Its path must not hold control characters.",
+            "  in/\\x1b[31mred.mp4: Its path must not hold control characters: rename it.",
             "  in/caf\\xe9.mp4: Its name is not valid UTF-8. Rename it.",
         ]
         assert result.exit_code == 1

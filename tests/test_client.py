@@ -1,5 +1,6 @@
 """The client library against the real server; only the workflow behind it ends at once."""
 
+import errno
 import os
 import re
 import socket
@@ -129,8 +130,8 @@ class TestTranscribe:
         assert errors(results) == {
             "in/good.mp4": None,
             "in/back\\slash.mp4": slashes,
-            "in/bell\a.mp4": "Its path must not hold control characters.",
-            f"in/{long}": "Its path must not hold a name longer than 240 bytes.",
+            "in/bell\a.mp4": "Its path must not hold control characters: rename it.",
+            f"in/{long}": "Its path must not hold a name longer than 240 bytes: shorten it.",
             f"in/{bad}": "Its name is not valid UTF-8. Rename it.",
         }
         assert texts() == {"in/good.txt": "txt of good.mp4\n"}
@@ -678,6 +679,21 @@ def _complaint(url: str) -> str:
     with pytest.raises(client.TranscribeError) as caught, Client(url, "token") as api:
         api.create_job([("a.mp4", 5)])
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
+        (RuntimeError("Server disconnected."), "Server disconnected"),
+    ],
+)
+def test_a_connection_that_ends_is_told_in_words(error: Exception, said: str) -> None:
+    ended = httpx.ReadError(str(error))
+    ended.__cause__ = error
+    assert transport._diagnosis(ended, httpx.URL("http://service.example")) == (
+        f"The connection to http://service.example failed: {said}."
+    )
 
 
 @pytest.mark.usefixtures("here")
