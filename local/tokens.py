@@ -133,7 +133,9 @@ def list_tokens(records: Records, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(listed, indent=2))
         return
-    table = Table("id", "owner", "name", "scopes", "expires", "last used", "hours", "dollars", box=None)
+    table = Table(box=None)
+    for header in ("id", "owner", "name", "scopes", "expires", "last used", "hours", "dollars"):
+        table.add_column(header, no_wrap=header not in ("owner", "name", "scopes"))
     for token in listed["tokens"]:
         used = token["used_this_month"]
         table.add_row(

@@ -237,3 +237,9 @@ def test_tokens_on_the_command_line(tmp_path: Path) -> None:
     assert "webhook must name a host of the public internet" in wrong.stderr
     nowhere = transcriber("list", "--data", str(tmp_path / "none"))
     assert "There is no service in" in nowhere.stderr
+
+
+def test_ids_of_listed_tokens_are_whole(tmp_path: Path) -> None:
+    site = Site.at(tmp_path)
+    secret = site.token("ann.lee@university.example", name="the laptop at home", scopes=list(Scope), days=3)
+    assert f" {secret.partition('.')[0]} " in transcriber("list", "--data", str(tmp_path)).stdout
