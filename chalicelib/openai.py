@@ -146,7 +146,7 @@ def _answer(
         raise _settled(f"The job {job_id} was cancelled. Send the request again for another go.")
     if file.state == FileState.FAILED and file.error is not None:
         if file.error.code in OF_THE_FILE:
-            raise wrong_fields(field_error(FILE, f"could not be transcribed: {file.error.message}"))
+            raise wrong_fields(field_error(FILE, f"could not be transcribed: {file.error.message.rstrip('.')}"))
         raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"{file.error.message} Send the request again for another go.")
 
     def stored(format: Format) -> str:

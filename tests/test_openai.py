@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said_by_the_official_client(official: openai.OpenAI, j
             create(**{"model": "whisper-1", "file": jfk, **wrong})
         assert message in refused.value.message
         assert (refused.value.param, refused.value.type) == (param, "invalid_request_error")
-    with pytest.raises(openai.UnprocessableEntityError, match="file could not be transcribed: This is not an audio"):
+    with pytest.raises(openai.UnprocessableEntityError, match=r"could not be transcribed: This is not .* read\.(?!\.)"):
         create(model="whisper-1", file=("notes.mp3", b"Shopping list: milk, bread, eggs.\n" * 100))
     with pytest.raises(openai.UnprocessableEntityError, match=r"since the model tiny\.en knows English only"):
         official.audio.translations.create(model="whisper-1", file=jfk)
