@@ -46,7 +46,7 @@ setup: $(RUNTIME) ## Make .venv with the service and the command line
 # A page that cannot be built is no reason not to serve.
 page: ## Build the web page from web/ if its sources have changed (needs Node.js 20 or newer)
 	@if ! command -v npm >/dev/null; then echo "No web page: npm (Node.js) is not installed. Everything else works." >&2; \
-	else $(MAKE) --no-print-directory $(PAGE) || echo "The web page could not be built. Everything else works." >&2; fi
+	else $(MAKE) --silent --no-print-directory $(PAGE) || echo "The web page could not be built. Everything else works." >&2; fi
 
 $(PAGE): $(PAGE_SOURCES)
 	@echo "Building the web page ..." >&2

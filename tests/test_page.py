@@ -72,6 +72,12 @@ def test_without_node_there_is_no_page_and_no_error(tmp_path: Path) -> None:
 
 
 @in_a_browser
+def test_a_page_that_is_built_is_no_news() -> None:
+    told = subprocess.run(["make", "page"], cwd=WEB.parent, capture_output=True, text=True, check=True)
+    assert "up to date" not in told.stdout
+
+
+@in_a_browser
 def test_page_is_served_with_a_strict_policy(service: Live) -> None:
     with httpx.Client(base_url=service.environment["TRANSCRIBE_SERVER"]) as http:
         answer = http.get("/")
