@@ -237,6 +237,7 @@ def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, 
         tab.evaluate(PASTE, ["pasted.mp3", text])
     # The service's own model knows no other language.
     tab.wait_for_selector("text=Spoken language: English only")
+    assert tab.inner_text("#model").splitlines()[0] == "The service's default: tiny.en"
     tab.select_option("#model", "base")
     tab.wait_for_selector("#language")
     tab.select_option("#model", "")

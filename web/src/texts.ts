@@ -62,7 +62,7 @@ export const t = {
     translate: "Translate into English",
     translateHint: "The transcript is in English, whatever is spoken.",
     model: "Model",
-    modelDefault: "The service's default",
+    modelDefault: (name: string) => `The service's default: ${name}`,
     englishOnly: "English only",
     formats: "Formats",
     formatsHint: "Choose at least one.",

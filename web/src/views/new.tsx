@@ -162,7 +162,7 @@ function OptionsPanel({ health }: { health: Health | null }) {
         <>
           <label for="model">{t.new.model}</label>
           <select id="model" name="model" onChange={(event) => setModel(event.currentTarget.value)}>
-            <option value="">{t.new.modelDefault}</option>
+            <option value="">{t.new.modelDefault(health?.default_model ?? "")}</option>
             {models.map((name) => (
               <option key={name} value={name}>
                 {name}
