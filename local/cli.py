@@ -62,6 +62,8 @@ def serve(host: str, port: int, data: Path, models: Path, model: str) -> None:
         page = f"The web page: {url}/#token={token}" if (FOLDER / "index.html").exists() else "There is no web page."
         click.echo(f"export TRANSCRIBE_SERVER={url}\nexport TRANSCRIBE_TOKEN={token}")
         click.echo(f"Ready. Ctrl-C stops it; unfinished jobs go on at the next start.\n{page}", err=True)
+        if "//localhost:" in url:  # it listens on all addresses
+            click.echo("From other machines: the same with this machine's name or address for localhost.", err=True)
         sys.stdout.flush()
 
     try:

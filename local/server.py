@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from ipaddress import ip_address
 from urllib.parse import unquote
 
 import uvicorn
@@ -100,7 +101,10 @@ class Server(uvicorn.Server):
 
     @property
     def url(self) -> str:
+        """As it is on this machine, for a server that listens on all of its addresses."""
         host, port = self._socket.getsockname()[:2]
+        if ip_address(host.partition("%")[0]).is_unspecified:
+            return f"http://localhost:{port}"
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:

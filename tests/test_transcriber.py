@@ -5,6 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from container import weights
@@ -72,6 +73,20 @@ def test_a_service_that_cannot_start(tmp_path: Path, models_dir: Path, options: 
     assert run.returncode != 0
     assert message in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_service_on_all_addresses_prints_one_that_can_be_used(tmp_path: Path, models_dir: Path) -> None:
+    options = ["--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path), "--models", str(models_dir)]  # noqa: S104
+    command = [sys.executable, "-m", "local.cli", "serve", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip().removeprefix("export TRANSCRIBE_SERVER=")
+        health = httpx.get(f"{url}/health", trust_env=False)
+        process.terminate()
+        _, messages = process.communicate(timeout=20)
+    assert url.startswith("http://localhost:")
+    assert health.json()["status"] == "ok"
+    assert "From other machines: the same with this machine's name" in messages
 
 
 def test_a_multilingual_model(tmp_path: Path, models_dir: Path, samples_dir: Path) -> None:
