@@ -38,6 +38,13 @@ CARET = """word => {
   getSelection().collapse(text.firstChild, text.textContent.indexOf(word));
 }"""
 
+# Notes whether it is ever said that files are missing.
+MISSED = """() => {
+  window.missed = false;
+  new MutationObserver(() => (window.missed ||= document.querySelector('.notice') !== null))
+    .observe(document.body, {childList: true, subtree: true});
+}"""
+
 # Whether one can click on it without scrolling.
 SEEN = """selector => {
   const wanted = document.querySelector(selector), box = wanted.getBoundingClientRect();
@@ -219,6 +226,19 @@ def test_reload_in_mid_upload_resumes(browser: Any, site: Bench, jfk_video: Path
         tab.unroute("**/objects/uploads/**")
         tab.reload()
         tab.wait_for_selector(".file[data-state=succeeded]")
+
+
+def test_what_has_just_arrived_is_not_missing(tab: Any, jfk_video: Path) -> None:
+    held: list[Any] = []
+    tab.route("**/objects/uploads/**", lambda route: held.append(route))
+    add(tab, jfk_video)
+    tab.click("text=Transcribe 1 file")
+    tab.wait_for_selector("text=Uploading >> nth=0")
+    until_held(tab, held, 1)
+    tab.evaluate(MISSED)
+    held[0].continue_()
+    tab.wait_for_selector(".file[data-state=succeeded]")
+    assert not tab.evaluate("missed")
 
 
 def test_folders_keep_their_tree_and_files_can_be_pasted(tab: Any, site: Bench, tmp_path: Path) -> None:

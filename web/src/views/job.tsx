@@ -15,20 +15,22 @@ import { jobTitle, Labels } from "./jobs";
 const BUSY_SECONDS = 1;
 const WAITING_SECONDS = 3;
 
-/** A job with its files, and those that failed if they may be among many others. */
-type Loaded = JobWithFiles & { failed: MediaFile[] };
+/** A job with its files, those that failed if they may be among many others, and whether no more was being sent. */
+type Loaded = JobWithFiles & { failed: MediaFile[]; sent: boolean };
 
 /** The job with its files: the first page, or all of them. */
 async function load(id: string, all: boolean): Promise<Loaded> {
+  const sent = !sendings.value.has(id);
   const job = await api.job(id);
   const failed = job.next && job.files_by_state.failed ? (await api.files(id, { state: "failed" })).files : [];
-  return all ? { ...job, failed, files: await everyFile(job), next: null } : { ...job, failed };
+  return all ? { ...job, failed, sent, files: await everyFile(job), next: null } : { ...job, failed, sent };
 }
 
 export function JobView({ id }: { id: string }) {
   const [all, setAll] = useState(false);
+  const sending = sendings.value.get(id);
   const polled = usePolled(
-    `${id} ${all}`,
+    `${id} ${all} ${!sending}`,
     () => load(id, all),
     (job) => (isFinal(job) ? null : job.state === "awaiting_upload" || all ? WAITING_SECONDS : BUSY_SECONDS),
   );
@@ -41,7 +43,6 @@ export function JobView({ id }: { id: string }) {
     const gone = polled.problem.status === 404;
     return <Failure message={gone ? t.job.gone : polled.problem.message} retry={gone ? undefined : polled.refresh} />;
   }
-  const sending = sendings.value.get(id);
   const failed = new Set(job.failed.map(({ n }) => n));
   return (
     <div class="column">
@@ -49,7 +50,7 @@ export function JobView({ id }: { id: string }) {
       {polled.problem && <Failure message={polled.problem.message} retry={polled.refresh} />}
       {job.error && <Failure message={job.error} />}
       <Overall job={job} sending={sending} />
-      {!sending && <Missing job={job} />}
+      {!sending && job.sent && <Missing job={job} />}
       <h2 class="visually-hidden">{t.job.files}</h2>
       <ul class="files card">
         {[...job.failed, ...job.files.filter(({ n }) => !failed.has(n))].map((file) => (
