@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import secrets
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,6 +74,13 @@ def changed_at(file: Path) -> int:
         return file.stat().st_mtime_ns
     except OSError as error:
         raise SourceLost(f"It can't be read any more: {text.reason(error)}.") from None
+
+
+def require_writable(folder: Path) -> None:
+    """Raises OSError if no file can be written to a folder, which need not exist yet. Nothing is left there."""
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    with tempfile.TemporaryFile(dir=there):
+        pass
 
 
 def _ignore(_: object) -> None:

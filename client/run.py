@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path, PurePath
 from typing import Self
 
-from client import naming, text, walking
+from client import disk, naming, text, walking
 from client.errors import Refused, TranscribeError
 from client.models import AWAITING, File, Job, Options, Result, Source
 from client.sending import AT_ONCE, RunJob, Sending
@@ -45,6 +45,7 @@ class Run:
         self._stuck: list[str] = []
         self._unfetched: set[str] = set()
         self._takers: dict[str, str] = {}
+        self._writable: set[Path] = set()
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
@@ -63,11 +64,15 @@ class Run:
             if source in resumed:
                 continue
             skipped = self._skipped(source.local, source.path, self._options.formats)
-            if skipped is None:
-                todo.append(source)
-            else:
+            if skipped is not None:
                 yield skipped
+            elif self._output is None and (reason := self._unwritable(self._stems[source.path].parent)):
+                yield Result(source.local, reason)
+            else:
+                todo.append(source)
         wanted = [*resumed, *todo]
+        if wanted:
+            self._require_output()
         self._watcher.found(len(wanted), _size(wanted), len(found.unreadable), found.ignored)
         if resumed:
             self._watcher.note(f"Going on with {text.count(len(resumed), 'file')} of an earlier run.")
@@ -111,6 +116,7 @@ class Run:
         """Sends what earlier jobs still await from `paths`, and fetches their transcripts."""
         for id in sorted(ids, reverse=True):
             self._hold(id)
+        self._require_output()
         self._take_up([self._calls.job(id) for id in ids], paths)
         self._watcher.created(list(self._jobs))
         yield from self._send(list(self._jobs))
@@ -160,6 +166,21 @@ class Run:
         if self._output is not None:
             files = {path: (self._output / path, local) for path, (_, local) in files.items()}
         self._stems = dict(zip(files, naming.stems(files.values()), strict=True))
+
+    def _require_output(self) -> None:
+        """Raises TranscribeError if the folder for the transcripts can't be written: better now than after the work."""
+        if self._output is not None and (reason := self._unwritable(self._output)):
+            raise TranscribeError(reason)
+
+    def _unwritable(self, folder: Path) -> str | None:
+        """Why no transcripts can be written to a folder."""
+        if folder not in self._writable:
+            try:
+                disk.require_writable(folder)
+            except OSError as error:
+                return f"No transcripts can be written to {text.path(folder)}: {text.reason(error)}."
+            self._writable.add(folder)
+        return None
 
     def _transcripts(self, path: str, formats: Iterable[str]) -> dict[str, Path]:
         return {format: naming.transcript(self._stems[path], format) for format in formats}

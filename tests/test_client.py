@@ -281,19 +281,45 @@ class TestTranscribe:
             assert client.job(id).files[0].state == "succeeded"
 
     def test_transcripts_that_cannot_be_written(self, server: Bench) -> None:
-        fill("in/a.mp4", "in/b.mp4")
-        fill("out")
+        fill("a.mp4", "b.mp4")
+        Path("a.txt").mkdir()
         with Client(server.url, server.token) as client:
-            results = list(client.transcribe(["in"], output="out", formats=["txt"]))
-            assert errors(results) == {
-                "in/a.mp4": "out/a.txt can't be written: File exists.",
-                "in/b.mp4": "out/b.txt can't be written: File exists.",
-            }
-            fill("a.mp4", "b.mp4")
-            Path("a.txt").mkdir()
             results = list(client.transcribe(["a.mp4", "b.mp4"], formats=["txt"], force=True))
         assert errors(results) == {"a.mp4": "a.txt can't be written: Is a directory.", "b.mp4": None}
-        assert texts() == {"b.txt": "txt of b.mp4\n", "out": "media"}
+        assert texts() == {"b.txt": "txt of b.mp4\n"}
+
+    @pytest.mark.parametrize("resumed", [False, True])
+    def test_a_folder_that_cannot_be_written_is_told_before_anything_is_sent(
+        self, server: Bench, resumed: bool
+    ) -> None:
+        fill("in/a.mp4", "file")
+        with Client(server.url, server.token) as api:
+            jobs = [api.create_job([("a.mp4", 5)]).id] if resumed else []
+            server.requests.clear()
+            for output, reason in (("file", "Not a directory"), ("file/new", "Not a directory")):
+                with pytest.raises(client.TranscribeError) as caught:
+                    list(api.transcribe(["in"], output=output, jobs=jobs))
+                assert str(caught.value) == f"No transcripts can be written to {output}: {reason}."
+        assert server.paths == []
+
+    def test_a_folder_that_cannot_be_written_holds_up_no_other(
+        self, server: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def require_writable(folder: Path) -> None:
+            if folder.name == "disc":
+                raise OSError(errno.EROFS, "Read-only file system")
+
+        monkeypatch.setattr("client.disk.require_writable", require_writable)
+        fill("in/disc/a.mp4", "in/disc/b.mp4", "in/c.mp4")
+        fill("in/disc/b.txt", content=b"before")
+        with Client(server.url, server.token) as client:
+            results = list(client.transcribe(["in"], formats=["txt"]))
+        assert errors(results) == {
+            "in/disc/a.mp4": "No transcripts can be written to in/disc: Read-only file system.",
+            "in/disc/b.mp4": None,
+            "in/c.mp4": None,
+        }
+        assert sum(path.startswith("PUT") for path in server.paths) == 1
 
     def test_a_job_that_fails_as_a_whole(self, server: Bench) -> None:
         fill("a.mp4")
