@@ -1,5 +1,6 @@
 """`transcriber`: runs and looks after the service on one machine."""
 
+import difflib
 import errno
 import logging
 import socket
@@ -56,6 +57,7 @@ def serve(host: str, port: int, data: Path, models: Path, model: str) -> None:
     from local.server import application, serve
     from local.service import StartError, open_service
 
+    _require_known(model, models)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def announce(url: str) -> None:
@@ -74,6 +76,15 @@ def serve(host: str, port: int, data: Path, models: Path, model: str) -> None:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(_reason(error, host, port, data)) from None
+
+
+def _require_known(name: str, models: Path, *others: str) -> None:
+    """Raises ClickException unless there is such a Whisper model, installed or to be, or it is one of `others`."""
+    known = tuple(dict.fromkeys((*catalogue.CATALOGUE, *catalogue.installed(models), *others)))
+    if name not in known:
+        alike = difflib.get_close_matches(name, known, n=1) or [one for one in known if name in one][:1]
+        guess = f" Did you mean {alike[0]}?" if alike else ""
+        raise click.ClickException(f"There is no model '{name}'.{guess} The models are {', '.join(known)}.")
 
 
 def _reason(error: OSError, host: str, port: int, data: Path) -> str:
@@ -98,6 +109,7 @@ def demo(media: Path | None, models: Path, model: str, output: Path) -> None:
 
     if media is not None and not media.exists():
         raise click.ClickException(f"There is no file or folder {media}.")
+    _require_known(model, models)
     try:
         exit_code = demonstration.run(media or demonstration.video(CACHE / "samples"), models, model, output)
     except (FetchError, demonstration.DemoError) as error:
@@ -135,6 +147,8 @@ def list_models(models: Path) -> None:
 def install_models(names: tuple[str, ...], models: Path) -> None:
     """Install models by name, with what the service needs besides; those that are there stay as they are."""
     console = Console(stderr=True)
+    for name in names:
+        _require_known(name, models, catalogue.VAD, catalogue.VOICES)
     try:
         for name in (catalogue.VAD, *names):
             _install(name, models, console)

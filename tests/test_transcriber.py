@@ -7,9 +7,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from container import weights
 from container.packages import fetch_package
+from local.cli import main
 from tests.conftest import CACHE
 from tests.live import live
 
@@ -52,6 +54,20 @@ def test_models_are_listed_and_installed(models_dir: Path) -> None:
     unknown = transcriber("models", "install", "gigantic", "--models", models_dir)
     assert unknown.returncode == 1
     assert "There is no model 'gigantic'. The models are tiny, tiny.en" in unknown.stderr
+
+
+@pytest.mark.parametrize(("name", "meant"), [("large", "large-v3"), ("turbo", "large-v3-turbo"), ("gigantic", None)])
+@pytest.mark.parametrize("command", [["serve", "--port", "0", "--model"], ["demo", "--model"], ["models", "install"]])
+def test_a_model_that_does_not_exist_is_not_to_be_installed(
+    tmp_path: Path, command: list[str], name: str, meant: str | None
+) -> None:
+    (tmp_path / "ggml-mine.bin").touch()
+    run = CliRunner(env={"COLUMNS": "300"}).invoke(main, [*command, name, "--models", str(tmp_path)])
+    guess = f" Did you mean {meant}?" if meant else ""
+    assert run.stderr.startswith(f"Error: There is no model '{name}'.{guess} The models are tiny, tiny.en, ")
+    assert "large-v3-turbo, mine" in run.stderr
+    assert "models install" not in run.stderr
+    assert run.exit_code == 1
 
 
 def test_a_service_whose_model_is_missing_says_how_to_install_it(tmp_path: Path, models_dir: Path) -> None:
