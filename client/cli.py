@@ -122,6 +122,7 @@ def _paths(context: click.Context, _: click.Parameter, incomplete: str) -> list[
 @click.option("--watch", type=WATCHED, metavar="FOLDER",
     help="Transcribe what is and what comes there, until Ctrl-C.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each file, and nothing else.")
+@click.version_option(package_name="transcribe-service", message="%(prog)s %(version)s")
 @server_options
 @click.pass_context
 def transcribe(

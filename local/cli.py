@@ -36,6 +36,7 @@ model_option = click.option("--model", default=DEFAULT_MODEL, show_default=True,
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="transcribe-service", message="%(prog)s %(version)s")
 def main() -> None:
     """Run and look after the transcription service on this machine."""
 

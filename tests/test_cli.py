@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,11 @@ class TestWords:
         fill("[bold]x[/bold] :smile:.mp4")
         result = transcribe(server, "[bold]x[/bold] :smile:.mp4", "-f", "srt")
         assert timeless(result.stdout) == "Transcribed 1 file in 0 s:\n  [bold]x[/bold] :smile:.srt\n"
+
+
+def test_the_version_is_told() -> None:
+    result = transcribe(None, "--version")
+    assert (result.stdout, result.exit_code) == (f"transcribe {version('transcribe-service')}\n", 0)
 
 
 class TestErrors:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -54,6 +55,11 @@ def test_models_are_listed_and_installed(models_dir: Path) -> None:
     unknown = transcriber("models", "install", "gigantic", "--models", models_dir)
     assert unknown.returncode == 1
     assert "There is no model 'gigantic'. The models are tiny, tiny.en" in unknown.stderr
+
+
+def test_the_version_is_told() -> None:
+    run = CliRunner().invoke(main, ["--version"], prog_name="transcriber")
+    assert (run.stdout, run.exit_code) == (f"transcriber {version('transcribe-service')}\n", 0)
 
 
 @pytest.mark.parametrize(("name", "meant"), [("large", "large-v3"), ("turbo", "large-v3-turbo"), ("gigantic", None)])
