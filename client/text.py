@@ -49,11 +49,14 @@ def count(number: int, thing: str) -> str:
 
 
 def size(number: float) -> str:
-    """Bytes, such as `3.2 GB`."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
+    """Bytes, such as `1 byte`, `3.2 GB`."""
+    if number < 1000:
+        return count(round(number), "byte")
+    for unit in ("kB", "MB", "GB"):
         number /= 1000
+        if number < 1000:
+            return f"{number:.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
+    number /= 1000
     return f"{number:.1f} TB"
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import socket
 import ssl
 import threading
@@ -23,6 +24,9 @@ API, UPLOADS, DOWNLOADS = "API", "uploads", "downloads"
 TIMEOUT = httpx.Timeout(60, connect=10)
 FEWEST_ATTEMPTS = 5
 LONGEST_DELAY = 5.0
+# What the service says where none of its calls is: below another path than its own.
+NO_CALL = "There is no such resource."
+AGAIN = re.compile(r" Try again [^.]*\.")
 
 
 class Retries:
@@ -119,7 +123,7 @@ class Transport:
             self._troubles[part] = message
         if news:
             until = "until it works" if self.patience == math.inf else f"for {self.patience:.0f} seconds"
-            self._note(f"{message} Trying again {until}.")
+            self._note(f"{AGAIN.sub('', message)} Trying again {until}.")
         retries.wait(error)
 
     def send(self, method: str, url: str, headers: httpx.Headers, content: Iterable[bytes]) -> httpx.Response:
@@ -184,7 +188,7 @@ class Transport:
             raise NotAuthorized(
                 "The server does not take the token. Set TRANSCRIBE_TOKEN or --token to a valid one of this server."
             )
-        if refused is None:
+        if refused is None or response.status_code == HTTPStatus.METHOD_NOT_ALLOWED or str(refused) == NO_CALL:
             raise self.foreign(response)
         refused.again = again
         raise refused

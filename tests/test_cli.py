@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import client
-from client import File, Job, report
+from client import File, Job, report, text
 from client.cli import main
 from client.progress import Lines
 from tests.finishing import HANG, Bench, bench
@@ -143,6 +143,20 @@ class TestWords:
         fill("a.mp4")
         result = transcribe(server, "a.mp4", "-f", "vtt", "-f", "TSV, vtt", "--format", "json")
         assert timeless(result.stdout) == "Transcribed 1 file in 0 s:\n  a.vtt\n  a.tsv\n  a.json\n"
+
+    @pytest.mark.parametrize(
+        ("size", "said"),
+        [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (1000, "1.0 kB"),
+            (123_456, "123 kB"),
+            (5 * 10**12, "5.0 TB"),
+        ],
+    )
+    def test_sizes(self, size: int, said: str) -> None:
+        assert text.size(size) == said
 
     def test_no_markup_in_names(self, server: Bench) -> None:
         fill("[bold]x[/bold] :smile:.mp4")

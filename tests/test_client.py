@@ -22,6 +22,7 @@ from chalicelib import retention, service
 from chalicelib.jobs import FileState, JobState
 from chalicelib.ports import Upload
 from client import Client, File, Job, Options, Result, Watcher, routes, run, sending, transport
+from local.database import DatabaseFull
 from local.files import DiskFull
 from local.objects import DiskObjects
 from tests.conftest import Figure
@@ -487,6 +488,21 @@ class TestCalls:
             "The server answers again.",
         ]
 
+    def test_a_disk_without_room_is_told_in_one_sentence(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        full = iter([DatabaseFull()])
+
+        def add_job(*given: object) -> object:
+            for error in full:
+                raise error
+            return add(*given)
+
+        add = server.site.records.add_job
+        monkeypatch.setattr(server.site.records, "add_job", add_job)
+        notes: list[str] = []
+        with Client(server.url, server.token, note=notes.append) as client:
+            client.create_job([("a.mp4", 5)])
+        assert notes == ["The server's disk is full. Trying again for 120 seconds.", "The server answers again."]
+
     def test_a_job_is_never_created_twice(self, server: Bench) -> None:
         server.fault = first(1, "POST", "/jobs", HTTPStatus.BAD_GATEWAY)
         with Client(server.url, server.token) as api, pytest.raises(client.Unreachable) as caught:
@@ -588,6 +604,13 @@ class TestServer:
                 f"{url} does not answer like a transcription service (301 Moved Permanently). "
                 "It sends on to https://a.example. Check TRANSCRIBE_SERVER or --server."
             )
+
+    @pytest.mark.parametrize(("path", "status"), [("foo", "404 Not Found"), ("jobs", "405 Method Not Allowed")])
+    def test_another_path_of_the_server(self, server: Bench, path: str, status: str) -> None:
+        address = f"{server.url}/{path}"
+        assert _complaint(address, server.token) == (
+            f"{address} does not answer like a transcription service ({status}). Check TRANSCRIBE_SERVER or --server."
+        )
 
     def test_a_wrong_token(self, server: Bench) -> None:
         with Client(server.url, "wrong") as api, pytest.raises(client.NotAuthorized):
@@ -701,8 +724,8 @@ class TestProxies:
         )
 
 
-def _complaint(url: str) -> str:
-    with pytest.raises(client.TranscribeError) as caught, Client(url, "token") as api:
+def _complaint(url: str, token: str = "token") -> str:  # noqa: S107
+    with pytest.raises(client.TranscribeError) as caught, Client(url, token) as api:
         api.create_job([("a.mp4", 5)])
     return str(caught.value)
 
