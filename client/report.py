@@ -16,6 +16,8 @@ from client.progress import Progress
 
 MOST_LISTED = 12
 SHORT_SECONDS = 300
+# The options that the API calls otherwise than the command line does.
+OPTIONS = {"formats": "format"}
 
 
 def done(
@@ -119,11 +121,16 @@ def interrupted(progress: Progress) -> list[str]:
 
 def broken_off(error: TranscribeError) -> list[str]:
     """What to say after an error that ended the run."""
-    lines = [f"Error: {text.printable(line)}" for line in str(error).splitlines()]
-    if isinstance(error, Refused):
-        untold = [(field, message) for field, message in error.fields if message not in str(error)]
-        lines += [f"  {text.printable(field)} {text.printable(message)}" for field, message in untold]
-    return lines
+    lines = str(error).splitlines()
+    if isinstance(error, Refused) and error.fields:
+        lines = [f"{_option(field)} {message}." for field, message in error.fields]
+    return [f"Error: {text.printable(line)}" for line in lines]
+
+
+def _option(field: str) -> str:
+    """What the user knows a field of the request as."""
+    name = field.removeprefix("options.")
+    return field if name == field else f"--{OPTIONS.get(name, name)}"
 
 
 def unfinished(console: Console, ids: Sequence[str], context: click.Context) -> None:

@@ -214,19 +214,16 @@ class TestErrors:
     def test_the_server_refuses_an_option(self, server: Bench) -> None:
         fill("a.mp4")
         result = transcribe(server, "a.mp4", "--model", "huge")
-        assert result.stderr.splitlines()[1:] == [
-            "Error: The request is not valid: options.model must be one of those installed: base, tiny.en."
-        ]
+        assert result.stderr.splitlines()[1:] == ["Error: --model must be one of those installed: base, tiny.en."]
         assert result.exit_code == 2
 
     def test_every_wrong_field_is_told(self, server: Bench) -> None:
         fill(*(f"in/{n}\\.mp4" for n in range(3)))
-        result = transcribe(server, "in", "--language", "xx")
-        told = result.stderr.splitlines()
-        assert told[1].startswith("Error: The request is not valid: files[0].path must not hold '\\'")
-        assert told[1].endswith("; and 1 more.")
-        assert told[2:] == [
-            "  options.language must be 'auto' or the code of a language that Whisper knows, such as 'en'"
+        result = transcribe(server, "in", "--language", "english")
+        told = result.stderr.splitlines()[1:]
+        assert all(line.startswith(f"Error: files[{n}].path must not hold '\\'") for n, line in enumerate(told[:3]))
+        assert told[3:] == [
+            "Error: --language must be 'auto' or the code of a language that Whisper knows, such as 'en'."
         ]
         assert result.exit_code == 2
 
