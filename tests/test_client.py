@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -19,7 +19,8 @@ from starlette.responses import PlainTextResponse
 
 import client
 from chalicelib import retention, service
-from chalicelib.jobs import FileState, JobState
+from chalicelib.jobs import FileState, JobState, MediaFile
+from chalicelib.jobs import Job as RecordedJob
 from chalicelib.ports import Upload
 from client import Client, File, Job, Options, Result, Watcher, routes, run, sending, transport
 from local.database import DatabaseFull
@@ -491,10 +492,10 @@ class TestCalls:
     def test_a_disk_without_room_is_told_in_one_sentence(self, server: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         full = iter([DatabaseFull()])
 
-        def add_job(*given: object) -> object:
+        def add_job(job: RecordedJob, files: Iterable[MediaFile]) -> None:
             for error in full:
                 raise error
-            return add(*given)
+            add(job, files)
 
         add = server.site.records.add_job
         monkeypatch.setattr(server.site.records, "add_job", add_job)
