@@ -482,6 +482,21 @@ def test_keyboard_speed_and_uncertain_words(tab: Any, site: Bench, jfk_video: Pa
     assert serious(tab) == []
 
 
+def test_a_job_that_is_gone_leads_back_to_the_others(browser: Any, site: Bench) -> None:
+    with signed_in(browser, site.url, site.token, "404") as tab:
+        tab.goto(f"{site.url}/#/jobs/{'0' * 26}")
+        tab.wait_for_selector("text=This job does not exist, or is not yours.")
+        tab.click("[aria-label=Back]")
+        tab.wait_for_selector("h1:has-text('Jobs')")
+
+
+def test_a_file_of_one_byte(tab: Any, site: Bench) -> None:
+    with client(site.url, site.token) as http:
+        job = http.post("/jobs", json={"files": [{"path": "a.mp4", "size": 1}]}).json()["id"]
+    tab.goto(f"{site.url}/#/jobs/{job}")
+    tab.wait_for_selector(".file .facts:text-is('1 byte')")
+
+
 def test_a_correction_is_saved_downloaded_and_reverted(tab: Any, site: Bench, jfk_video: Path) -> None:
     job = prepared.job(site, "week1/inaugural.mp4", jfk_video, said(*SPEECH))
     tab.goto(f"{site.url}/#/jobs/{job}/files/0")

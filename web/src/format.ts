@@ -12,6 +12,7 @@ export function bytes(count: number): string {
     count /= 1000;
     unit += 1;
   }
+  if (count === 1 && unit === 0) return "1 byte";
   return `${number.format(unit < 2 ? Math.round(count) : count)} ${units[unit]}`;
 }
 

@@ -41,7 +41,14 @@ export function JobView({ id }: { id: string }) {
   if (!job) {
     if (!polled.problem) return <p class="loading">{t.loading}</p>;
     const gone = polled.problem.status === 404;
-    return <Failure message={gone ? t.job.gone : polled.problem.message} retry={gone ? undefined : polled.refresh} />;
+    return (
+      <div class="column">
+        <header class="head">
+          <BackLink href={paths.jobs} />
+        </header>
+        <Failure message={gone ? t.job.gone : polled.problem.message} retry={gone ? undefined : polled.refresh} />
+      </div>
+    );
   }
   const failed = new Set(job.failed.map(({ n }) => n));
   return (
