@@ -482,6 +482,39 @@ def test_keyboard_speed_and_uncertain_words(tab: Any, site: Bench, jfk_video: Pa
     assert serious(tab) == []
 
 
+def test_editing_by_key_begins_at_the_passage_that_is_played(tab: Any, site: Bench, jfk_video: Path) -> None:
+    job = prepared.job(site, "inaugural.mp4", jfk_video, said(*SPEECH))
+    tab.goto(f"{site.url}/#/jobs/{job}/files/0")
+    until(tab, "document.querySelector('video')?.readyState >= 1")
+    focused = "document.activeElement.closest('.passage')?.querySelector('p').textContent"
+    tab.keyboard.press("e")
+    until(tab, f"{focused} === {SPEECH[0]!r}")
+    tab.click("text=Discard")
+    tab.click(".passage .time >> nth=2")
+    tab.focus("button:has-text('Edit')")
+    tab.keyboard.press("Enter")
+    until(tab, f"{focused} === {SPEECH[2]!r}")
+    assert tab.locator(".passage p").all_text_contents() == list(SPEECH)
+
+
+def test_sound_has_a_low_player_and_the_search_box_its_room(tab: Any, site: Bench, jfk: Path, jfk_video: Path) -> None:
+    heights = []
+    for path, media in (("inaugural.wav", jfk), ("inaugural.mp4", jfk_video)):
+        job = prepared.job(site, path, media, said(*SPEECH))
+        tab.goto(f"{site.url}/#/jobs/{job}/files/0")
+        until(tab, "document.querySelector('video')?.readyState >= 1")
+        heights.append(tab.evaluate("document.querySelector('video').offsetHeight"))
+    assert heights[0] < 60
+    assert heights[1] > 100
+    tab.set_viewport_size({"width": 360, "height": 780})
+    box = tab.locator("[type=search]")
+    empty = box.bounding_box()["width"]
+    assert empty > 220, "what it is for can be read"
+    tab.fill("[type=search]", "ask")
+    tab.wait_for_selector("text=1 of 3")
+    assert box.bounding_box()["width"] < empty, "there is room for the count"
+
+
 def test_a_job_that_is_gone_leads_back_to_the_others(browser: Any, site: Bench) -> None:
     with signed_in(browser, site.url, site.token, "404") as tab:
         tab.goto(f"{site.url}/#/jobs/{'0' * 26}")

@@ -143,6 +143,12 @@ export class Pane {
     this.#times?.remove();
   }
 
+  /** Puts the caret into the passage that is said, or the first. */
+  focus(): void {
+    const passage = this.#passages[Math.max(0, this.#current)];
+    if (passage) this.#focusAt(passage, 0);
+  }
+
   #open({ text, segment }: Passage, on: boolean): void {
     if (!on) {
       for (const name of ["contenteditable", "role", "aria-label"]) text.removeAttribute(name);

@@ -50,7 +50,7 @@ export function Player(props: {
       }}
       onError={() => source && setFailed(t.viewer.unplayable)}
     >
-      {props.captions && (
+      {props.captions && !sound && (
         <track kind="captions" label={t.viewer.captions} srclang={props.language} src={props.captions} default />
       )}
     </video>

@@ -109,7 +109,16 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
     changed();
     setEditing(false);
   };
-  useEffect(() => pane.edit(editing), [editing]);
+  // By a finger, it would open the keyboard of a phone over the text.
+  const byKey = useRef(false);
+  const edit = (key: boolean): void => {
+    byKey.current = key;
+    setEditing(true);
+  };
+  useEffect(() => {
+    pane.edit(editing);
+    if (editing && byKey.current) pane.focus();
+  }, [editing]);
   useEffect(() => {
     guard(dirty ? () => !confirm(t.viewer.unsaved) : null);
     const warn = (event: BeforeUnloadEvent): void => event.preventDefault();
@@ -125,7 +134,10 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
       if ((event.ctrlKey || event.metaKey) && event.key === "s") {
         event.preventDefault();
         save();
-      } else if (event.key === "e" && !typing && !event.ctrlKey && !event.metaKey && current) setEditing(true);
+      } else if (event.key === "e" && !typing && !event.ctrlKey && !event.metaKey && current) {
+        event.preventDefault();
+        edit(true);
+      }
     };
     document.addEventListener("keydown", key);
     return () => document.removeEventListener("keydown", key);
@@ -162,7 +174,7 @@ function Viewer(props: Opened & { at: number | null; changed: (at: number | null
         <div class="actions">
           <IconButton shape="keyboard" label={t.viewer.keys} onClick={() => setKeys(true)} />
           {!editing && current && (
-            <button type="button" class="button" onClick={() => setEditing(true)}>
+            <button type="button" class="button" onClick={(event) => edit(event.detail === 0)}>
               <Icon shape="edit" size={18} />
               {t.viewer.edit}
             </button>
