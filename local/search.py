@@ -1,17 +1,20 @@
 """What was said in all transcripts, in one SQLite file with full-text search."""
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
+from chalicelib.indexing import holding, reaching
 from chalicelib.jobs import Job
 from chalicelib.ports import Found, Passage, Pieces, UnknownCursor
-from chalicelib.terms import Phrase, marks, terms
+from chalicelib.terms import Phrase, terms
 from local.database import Database
 
 # A file of another version is made anew.
-VERSION = 2
+VERSION = 3
 SCHEMA = (
     """CREATE TABLE files (
         place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -19,8 +22,8 @@ SCHEMA = (
         n INTEGER NOT NULL,
         UNIQUE (job, n)
     )""",
-    # `words` and what is asked for are made of the same terms, which this tokenizer leaves whole but for a few, such as
-    # that of ½: so `find` looks at the text as well.
+    # `words` are those of a passage and the first of the following one. They and what is asked for are made of the same
+    # terms, which this tokenizer leaves whole but for a few, such as that of ½: so `find` looks at the text as well.
     """CREATE VIRTUAL TABLE passages USING fts5(
         owner, words, pieces UNINDEXED, tokenize = "unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
     )""",
@@ -29,6 +32,8 @@ SCHEMA = (
 )
 # The rowids of a file's passages, falling as time goes on, so that the newest file's first passage has the highest.
 MOST_PASSAGES = 2**20
+# So many of them `find` looks at; those are left out that have what is wanted from the following one alone.
+MOST_ROWS = 1000
 
 
 class SQLiteIndex:
@@ -59,6 +64,7 @@ class SQLiteIndex:
 
     def put(self, job: Job, n: int, said: Sequence[Pieces]) -> None:
         owner = _as_word(job.owner)
+        kept = said[: MOST_PASSAGES - 1]  # so that after the last one comes none of another file
         with self._database.transaction() as database:
             database.execute("INSERT OR IGNORE INTO files (job, n) VALUES (?, ?)", (job.id, n))
             ((place,),) = database.execute("SELECT place FROM files WHERE job = ? AND n = ?", (job.id, n))
@@ -66,8 +72,8 @@ class SQLiteIndex:
             database.executemany(
                 "INSERT INTO passages (rowid, owner, words, pieces) VALUES (?, ?, ?, ?)",
                 (
-                    (_rowid(place, number), owner, _words(pieces), json.dumps(pieces, ensure_ascii=False))
-                    for number, pieces in enumerate(said[:MOST_PASSAGES])
+                    (_rowid(place, number), owner, _words(pieces, following), json.dumps(pieces, ensure_ascii=False))
+                    for number, (pieces, following) in enumerate(zip_longest(kept, kept[1:], fillvalue=()))
                 ),
             )
 
@@ -80,20 +86,24 @@ class SQLiteIndex:
     def find(self, owner: str, wanted: Sequence[Phrase], limit: int, after: str | None = None) -> Found:
         before = _rowid(2**42, 0) if after is None else _number(after)
         phrases = " AND ".join(f'"{" ".join(phrase)}"' for phrase in wanted)
-        rows = (
-            self._database.connection()
-            .execute(
-                "SELECT passages.rowid, job, n, pieces FROM passages JOIN files ON place = passages.rowid / ? "
-                "WHERE passages MATCH ? AND passages.rowid < ? ORDER BY passages.rowid DESC LIMIT ?",
-                (MOST_PASSAGES, f"owner : {_as_word(owner)} AND words : ({phrases})", before, limit + 1),
-            )
-            .fetchall()
+        rows = self._database.connection().execute(
+            "SELECT passages.rowid, job, n, pieces, "
+            "(SELECT pieces FROM passages AS following WHERE following.rowid = passages.rowid - 1) "
+            "FROM passages JOIN files ON place = passages.rowid / ? "
+            "WHERE passages MATCH ? AND passages.rowid < ? ORDER BY passages.rowid DESC LIMIT ?",
+            (MOST_PASSAGES, f"owner : {_as_word(owner)} AND words : ({phrases})", before, MOST_ROWS),
         )
-        passages = [
-            Passage(job, n, [(at, text) for at, text in json.loads(pieces)]) for _, job, n, pieces in rows[:limit]
-        ]
-        found = [passage for passage in passages if marks(passage.text, wanted)]
-        return Found(found, str(rows[limit - 1][0]) if len(rows) > limit else None)
+        found: list[Passage] = []
+        looked_at = 0
+        with contextlib.closing(rows):
+            for rowid, job, n, pieces, following in rows:
+                if len(found) == limit:
+                    return Found(found, str(before))
+                if passage := holding(Passage(job, n, _pieces(pieces)), _pieces(following or "[]"), wanted):
+                    found.append(passage)
+                before = rowid
+                looked_at += 1
+        return Found(found, str(before) if looked_at == MOST_ROWS else None)
 
 
 def _rowid(place: int, number: int) -> int:
@@ -105,8 +115,12 @@ def _delete(database: sqlite3.Connection, place: int) -> None:
     database.execute("DELETE FROM passages WHERE rowid BETWEEN ? AND ?", (first, last))
 
 
-def _words(pieces: Pieces) -> str:
-    return " ".join(term.text for term in terms("".join(text for _, text in pieces)))
+def _words(pieces: Pieces, following: Pieces) -> str:
+    return " ".join(term.text for term in terms("".join(text for _, text in reaching(pieces, following))))
+
+
+def _pieces(recorded: str) -> Pieces:
+    return [(at, text) for at, text in json.loads(recorded)]
 
 
 def _as_word(owner: str) -> str:

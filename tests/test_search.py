@@ -1,6 +1,8 @@
 """Searching what was said: terms, what every adapter of the Index port keeps to, and the route."""
 
+import contextlib
 import itertools
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,10 +38,13 @@ def index(request: pytest.FixtureRequest, tmp_path: Path) -> Index:
     return platform.index(request.getfixturevalue("aws_environment"))
 
 
-def said(*texts: str) -> list[Pieces]:
-    """Passages, each word said a second after the one before."""
+def said(*texts: str, pause: float = 60) -> list[Pieces]:
+    """Passages with a pause in between, each word said a second after the one before."""
     second = itertools.count()
-    return [[(float(next(second)), piece) for piece in text.replace(" ", " \n").split("\n")] for text in texts]
+    return [
+        [(next(second) + n * pause, piece) for piece in text.replace(" ", " \n").split("\n")]
+        for n, text in enumerate(texts)
+    ]
 
 
 def found(index: Index, query: str, owner: str = "ann", limit: int = 50) -> list[str]:
@@ -111,6 +116,39 @@ def test_passages_with_all_words_are_found_newest_first(index: Index) -> None:
     assert found(index, "fellow", "an") == found(index, "fellow", "ann#") == found(index, "fellow", "") == []
     for limit in (1, 2):
         assert found(index, "country", limit=limit) == found(index, "country")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 50])
+def test_what_is_said_across_two_passages_is_found_once(index: Index, limit: int) -> None:
+    speech = ["And so my fellow Americans,", "ask not what your country can do", "my fellow citizens ask", "for you"]
+    index.put(owned(1), 0, said(*speech, pause=1))
+    index.put(owned(1), 1, said("my fellow", "Americans", pause=1))
+
+    def both(first: int) -> str:
+        return f"1/0: {speech[first]} {speech[first + 1]}"
+
+    assert found(index, "fellow americans ask", limit=limit) == [both(0)]
+    assert found(index, '"americans ask not"', limit=limit) == found(index, '"so my" not', limit=limit) == [both(0)]
+    assert found(index, '"fellow americans"', limit=limit) == ["1/1: my fellow Americans", f"1/0: {speech[0]}"]
+    assert found(index, "do my", limit=limit) == [both(1)]
+    assert found(index, "ask fellow", limit=limit) == [both(0), f"1/0: {speech[2]}"]
+    assert found(index, "ask", limit=limit) == [f"1/0: {speech[1]}", f"1/0: {speech[2]}"]
+    assert found(index, "americans can", limit=limit) == [], "that is said more than five seconds later"
+    assert found(index, "americans citizens", limit=limit) == []
+    assert found(index, '"ask americans"', limit=limit) == found(index, "you americans", limit=limit) == []
+
+
+def test_nothing_is_found_across_a_pause_or_files(index: Index) -> None:
+    index.put(owned(1), 0, said("my fellow", "Americans"))
+    index.put(owned(1), 1, said("ask", "not", pause=1))
+    for query in ("fellow americans", "americans ask", "fellow not"):
+        assert found(index, query) == []
+    assert found(index, "ask not") == ["1/1: ask not"]
+
+
+def test_across_passages_scripts_without_spaces_stay_so(index: Index) -> None:
+    index.put(owned(1), 0, said(CHINESE[:2], CHINESE[2:], pause=1))
+    assert found(index, CHINESE) == [f"1/0: {CHINESE}"]
 
 
 def test_scripts_without_spaces(index: Index) -> None:
@@ -207,7 +245,7 @@ def test_dynamodb_searches_in_bounded_steps(aws_environment: dict[str, str], mon
     """Files that lack a word are skipped, and a search that would take too long says how to go on."""
     index = platform.index(aws_environment)
     for n in range(9):
-        index.put(owned(1), n, said("common", "also rare") if n % 3 == 0 else said("common"))
+        index.put(owned(1), n, said("common", "between", "also rare") if n % 3 == 0 else said("common"))
     for n in range(3):
         index.put(owned(2), n, said("rare"))
     asked: list[str] = []
@@ -293,6 +331,17 @@ def test_hits_tell_where_when_and_what(served: Served) -> None:
     assert served.bob.get("/search", params={"q": "country"}).json() == {"hits": [], "next": None}
 
 
+def test_hits_across_passages_begin_with_what_is_said_first(served: Served) -> None:
+    transcribed(served, "And so my fellow Americans,", "ask not what your country can do")
+    (hit,) = hits(served, q="ask fellow")
+    assert (hit["start"], hit["snippet"], hit["marks"], hit["after"]) == (
+        1.5,
+        "And so my fellow Americans, ask not what your country can do",
+        [[10, 16], [28, 31]],
+        False,
+    )
+
+
 def test_long_passages_are_cut_between_words(served: Served) -> None:
     transcribed(served, " ".join(["before"] * 100 + ["needle"] + ["after"] * 100))
     (hit,) = hits(served, q="needle")
@@ -362,6 +411,15 @@ def test_who_has_no_token_for_the_moment_is_not_forgotten(served: Served, tmp_pa
     anew = SQLiteIndex(tmp_path / "anew.sqlite")
     _fill(site.objects, site.records, anew)
     assert len(found(anew, "again")) == 1
+
+
+def test_an_index_of_an_older_form_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "search.sqlite"
+    SQLiteIndex(path).set_filled()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 2")
+    assert not SQLiteIndex(path).filled
+    assert SQLiteIndex(path).find("ann", phrases("word"), 1).passages == []
 
 
 def test_an_index_that_is_none_says_what_to_do(tmp_path: Path) -> None:

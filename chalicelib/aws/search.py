@@ -7,8 +7,8 @@
 
 Numbers have leading zeros. `at` of a term has the numbers of the passages that it is in: of each its distance to the
 one before, 7 bits a byte, the lowest first, in base64. A search goes through the files of all terms side by side, from
-the newest on, skipping those that lack one, and then looks at the text: what a change that broke off has left behind is
-not found.
+the newest on, skipping those that lack one, and then looks at the text of passages that have all together with the
+following one: what a change that broke off has left behind is not found.
 """
 
 import base64
@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from chalicelib.aws.items import Item, decoded, encoded
 from chalicelib.aws.records import FILE_DIGITS
 from chalicelib.aws.table import DynamoTable, living
+from chalicelib.indexing import holding
 from chalicelib.jobs import Job
 from chalicelib.ports import Found, Passage, Pieces, UnknownCursor
-from chalicelib.terms import Phrase, marks, terms
+from chalicelib.terms import Phrase, terms
 
 NUMBER_DIGITS = 7
 # More than any file has passages.
@@ -122,18 +123,20 @@ class _Search:
 
     def passages(self) -> Iterator[Passage]:
         """Raises OutOfRequests."""
-        for file, numbers in self._candidates():
+        for file, places in self._candidates():
             job, _, n = file.partition("#")
-            for number in numbers:
+            some = set.union(*places)
+            for number in sorted(some.intersection(*(at | {number - 1 for number in at} for at in places))):
                 if file == self._first and number < self._done:
                     continue
                 pieces = self._read(file, number)
+                following = self._read(file, number + 1) if number + 1 in some else None
                 self.cursor = _cursor(file, number + 1)
-                if pieces and marks("".join(text for _, text in pieces), self._wanted):
-                    yield Passage(job, int(n), pieces)
+                if pieces and (passage := holding(Passage(job, int(n), pieces), following or [], self._wanted)):
+                    yield passage
 
-    def _candidates(self) -> Iterator[tuple[str, list[int]]]:
-        """The files in which there are all terms, and the numbers of the passages that have all."""
+    def _candidates(self) -> Iterator[tuple[str, list[set[int]]]]:
+        """The files in which there are all terms, and for each term the numbers of the passages that have it."""
         upto = self._first
         while all(found := [files.upto(upto) for files in self._terms]):
             files = {item["sk"] for item in found if item}
@@ -141,8 +144,7 @@ class _Search:
             if len(files) > 1:
                 self.cursor = _cursor(upto, 0)
                 continue
-            numbers = [set(unpacked(item["at"])) for item in found if item]
-            yield upto, sorted(set.intersection(*numbers))
+            yield upto, [set(unpacked(item["at"])) for item in found if item]
             self.cursor = _cursor(upto, DONE)
             upto = _before(upto)
 
