@@ -123,7 +123,7 @@ class ToldJob(TypedDict):
     """A job as webhooks are told of it."""
 
     id: str
-    title: Annotated[str, _said("The folder that all files are in, or else the path of the first.")]
+    title: Annotated[str, _said("As given, or the folder that all files are in, or else the path of the first.")]
     state: JobState
     created_at: Time
     started_at: Time | None

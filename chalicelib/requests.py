@@ -13,6 +13,7 @@ from chalicelib.jobs import Options
 
 MAX_PAGE = 1000
 """Files in one request."""
+MAX_TITLE_CHARACTERS = 256
 MAX_LABELS = 20
 LABEL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MAX_LABEL_CHARACTERS = 200
@@ -37,6 +38,26 @@ def no_clashes(files: list[NewFile]) -> list[NewFile]:
             raise ValueError(f"must not use {file.path!r} both as a file and as the folder of {folders[file.path]!r}")
         seen.add(file.path)
     return files
+
+
+def one_line(title: str) -> str:
+    if not title.strip() or any(ord(character) < 32 or ord(character) == 127 for character in title):
+        raise ValueError("must be one line with something in it")
+    return title
+
+
+Title = Annotated[
+    str,
+    Field(max_length=MAX_TITLE_CHARACTERS),
+    AfterValidator(one_line),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": MAX_TITLE_CHARACTERS,
+            "pattern": r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
+        }
+    ),
+]
 
 
 def short_labels(labels: dict[str, str]) -> dict[str, str]:
@@ -119,6 +140,10 @@ class NewJob(Request):
         Field(min_length=1, max_length=MAX_PAGE, json_schema_extra=UNIQUE),
         AfterValidator(no_clashes),
     ]
+    title: Annotated[
+        Title | None,
+        Field(description="What to call it; null: the folder that all files are in, or else the path of the first."),
+    ] = None
     options: Options = Options()
     sealed: Annotated[bool, Field(description="Whether these are all files.")] = True
     labels: Annotated[Labels, Field(description="Names with values, to find jobs by.")] = Field(default={})

@@ -79,7 +79,7 @@ class Service:
         job = Job(
             id=job_id,
             owner=owner,
-            title=title([file.path for file in new.files]),
+            title=new.title or title([file.path for file in new.files]),
             options=new.options,
             created_at=created_at,
             size=sum(file.size for file in files),

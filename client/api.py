@@ -61,7 +61,7 @@ class Client(Uploads):
         """
         local = [Path(path) for path in paths]
         with self._run(Options(**wishes), output, force, watcher) as run:
-            yield from run.continued(jobs, local) if jobs else run.new(walking.find(local))
+            yield from run.continued(jobs, local) if jobs else run.new(walking.find(local), walking.title(local))
 
     def watch(
         self,
@@ -85,7 +85,7 @@ class Client(Uploads):
 
         def transcribe(found: Found) -> Iterator[Result]:
             with self._run(options, output, False, watcher) as run:
-                yield from run.new(found)
+                yield from run.new(found, walking.title([Path(folder)]))
 
         arrivals = Arrivals(Path(folder), settled)
         yield from Watch(arrivals, transcribe, watcher.note, stop or threading.Event()).results()

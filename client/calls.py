@@ -57,9 +57,14 @@ class Calls:
     def close(self) -> None:
         self.transport.close()
 
-    def create_job(self, files: Iterable[tuple[str, int]], options: Options | None = None) -> Job:
-        """Creates a job of files, each a path and a size in bytes. The files of the answer have their `upload`."""
-        body = {"files": _declared(files), "options": (options or Options()).body()}
+    def create_job(
+        self, files: Iterable[tuple[str, int]], options: Options | None = None, title: str | None = None
+    ) -> Job:
+        """Creates a job of files, each a path and a size in bytes. The files of the answer have their `upload`.
+
+        Without a `title` it is called after the folder that all paths begin with, or else the first file.
+        """
+        body = {"files": _declared(files), "options": (options or Options()).body(), "title": title}
         # Should the answer be lost, the same request sent again is answered with the same job.
         return self._job("POST", "/jobs", body, {"Idempotency-Key": secrets.token_hex(16)})
 

@@ -40,6 +40,7 @@ class Run:
         self._watcher = watcher
         self._unfinished = unfinished
         self._sending = Sending(calls, watcher)
+        self._title: str | None = None
         self._jobs: dict[str, RunJob] = {}
         self._stems: dict[str, Path] = {}
         self._stuck: list[str] = []
@@ -54,8 +55,9 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def new(self, found: Found) -> Iterator[Result]:
-        """Transcribes what was found, in jobs that an earlier run left unfinished and in new ones."""
+    def new(self, found: Found, title: str | None) -> Iterator[Result]:
+        """Transcribes what was found, in jobs that an earlier run left unfinished, and in new ones, called `title`."""
+        self._title = title
         yield from found.unreadable
         self._place({}, found.sources)
         resumed = self._resume(found.sources)
@@ -189,7 +191,8 @@ class Run:
         """Creates a job, without the files that the server refuses."""
         while sources:
             try:
-                job = self._calls.create_job([(source.path, source.size) for source in sources], self._options)
+                files = [(source.path, source.size) for source in sources]
+                job = self._calls.create_job(files, self._options, self._title if len(files) > 1 else None)
             except Refused as refused:
                 wrong = refused.by_file()
                 if wrong is None:

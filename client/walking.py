@@ -25,6 +25,8 @@ SUFFIXES = frozenset(f".{suffix}" for suffix in (AUDIO + VIDEO).split())
 SHARED = frozenset((".mod", ".mts", ".ps", ".ts"))
 MPEG_PACK = b"\0\0\1\xba"
 TRANSPORT_SYNC = 0x47
+# The server takes this many characters and the slash.
+LONGEST_TITLE = 255
 
 
 @dataclass
@@ -55,6 +57,14 @@ def find(paths: Sequence[Path]) -> Found:
         for file in _files(path, found):
             _add(found, file, str(PurePosixPath(top, file.relative_to(path).as_posix())), seen, taken)
     return found
+
+
+def title(paths: Sequence[Path]) -> str | None:
+    """What to call what is found in a folder, if `paths` are one: its name as it is given, with a slash."""
+    if len(paths) != 1 or not paths[0].is_dir():
+        return None
+    name = paths[0].name if paths[0].name not in ("", "..") else paths[0].resolve().name
+    return f"{text.printable(name)[:LONGEST_TITLE]}/" if name.strip() else None
 
 
 def media(folder: Path) -> list[Path]:

@@ -113,6 +113,13 @@ class TestTranscribe:
             "lectures/short.srt": "srt of short.mp4\n",
         }
 
+    def test_a_job_is_called_after_the_folder(self, server: Bench) -> None:
+        fill("lectures/a.mp4", "lectures/b.mp4", "talk/c.mp4")
+        with Client(server.url, server.token) as client:
+            for paths in (["lectures"], ["talk"], ["lectures/b.mp4", "talk/c.mp4"]):
+                list(client.transcribe(paths, force=True))
+            assert [job.title for job in client.jobs()] == ["b.mp4", "c.mp4", "lectures/"]
+
     def test_odd_names_below_output(self, server: Bench) -> None:
         fill(*(f"in/{name}" for name in ODD_NAMES))
         with Client(server.url, server.token) as client:

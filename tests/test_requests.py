@@ -103,6 +103,10 @@ def test_bad_paths(service: Service, path: Any, message: str) -> None:
         ({"files": [{"path": "a.mp4", "size": "1"}]}, {"files[0].size": "must be a whole number"}),
         ({"files": [{"path": "a.mp4", "size": 1001}]}, {"files[0].size": "must not be more than 1000 bytes"}),
         ({"files": ONE, "colour": 1}, {"colour": "must be left out: there is no such field"}),
+        ({"files": ONE, "title": " "}, {"title": "must be one line with something in it"}),
+        ({"files": ONE, "title": "two\nlines"}, {"title": "must be one line with something in it"}),
+        ({"files": ONE, "title": "x" * 257}, {"title": "must have no more than 256 characters"}),
+        ({"files": ONE, "title": 5}, {"title": "must be a string"}),
     ],
     ids=str,
 )
@@ -173,6 +177,22 @@ def test_options_have_defaults_and_the_model_is_filled_in(service: Service) -> N
         "guards": ["speech", "outside", "attempts", "loops", "sounds", "phantoms"],
     }
     assert created["files"][0]["upload"]["method"] == "PUT"
+
+
+@pytest.mark.parametrize(
+    ("given", "paths", "title"),
+    [
+        ({"title": "Cells, spring term"}, ["a.mp4", "b.mp4"], "Cells, spring term"),
+        ({"title": "x" * 255 + "/"}, ["w/a.mp4"], "x" * 255 + "/"),
+        ({"title": None}, ["a.mp4", "b.mp4"], "a.mp4"),
+        ({}, ["week1/a.mp4", "week1/b.mp4"], "week1/"),
+    ],
+)
+def test_what_a_job_is_called(service: Service, given: dict[str, Any], paths: list[str], title: str) -> None:
+    body = json.dumps({"files": [{"path": path, "size": 1} for path in paths], **given})
+    job = service.create_job("me", body, "key")
+    assert job["title"] == service.jobs("me", None, None)["jobs"][0]["title"] == title
+    assert service.create_job("me", body, "key")["id"] == job["id"]
 
 
 def test_odd_names_are_kept(service: Service) -> None:

@@ -436,6 +436,17 @@ def test_progress_time_left_and_cost(tab: Any, site: Bench, tmp_path: Path) -> N
     site.finisher.hold.clear()
 
 
+def test_jobs_are_called_after_what_they_were_given_or_their_first_file(tab: Any, site: Bench) -> None:
+    files = [{"path": path, "size": 1} for path in ("zebra.mp3", "zoo.mp3")]
+    with client(site.url, site.token) as http:
+        for title in ("My zebras", "zebras/", None):
+            http.post("/jobs", json={"files": files, "title": title}).raise_for_status()
+    tab.goto(f"{site.url}/#/")
+    tab.wait_for_selector("text=zebra.mp3 and 1 more")
+    titles = tab.locator(".jobs .title").all_inner_texts()
+    assert titles[:3] == ["zebra.mp3 and 1 more", "zebras", "My zebras"]
+
+
 def test_what_failed_is_seen_among_many_files(tab: Any, site: Bench) -> None:
     paths = [f"{n:03}.mp3" for n in range(140)] + ["140 fails.mp3", "141.mp3"]
     with client(site.url, site.token) as http:

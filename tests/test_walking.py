@@ -131,6 +131,31 @@ class TestFind:
         ]
 
 
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["a/talks"], "talks/"),
+        (["a/talks/"], "talks/"),
+        (["link"], "link/"),
+        (["a/talks/.."], "a/"),
+        (["a/two\nlines"], "two\\nlines/"),
+        (["a/talks/x.mp4"], None),
+        (["a", "a/talks"], None),
+        (["nowhere"], None),
+        (["/"], None),
+        ([], None),
+    ],
+)
+def test_what_a_folder_is_called(here: Path, paths: list[str], expected: str | None) -> None:
+    fill("a/talks/x.mp4", "a/two\nlines/x.mp4")
+    Path("link").symlink_to(here / "a/talks")
+    assert walking.title([Path(path) for path in paths]) == expected
+
+
+def test_the_folder_that_one_is_in_has_a_name_too(here: Path) -> None:
+    assert walking.title([Path()]) == f"{here.name}/"
+
+
 def test_the_suffixes_are_those_of_the_service() -> None:
     """Which repeats them, since the client stands alone."""
     assert walking.SUFFIXES == suffixes.MEDIA

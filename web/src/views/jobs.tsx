@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { api } from "../api";
 import { bytes, duration, moment } from "../format";
 import { Icon } from "../icons";
+import { isMedia } from "../media";
 import { attempt, Bar, Failure, StateChip, useTitle } from "../parts";
 import { usePolled } from "../polling";
 import { paths } from "../routes";
@@ -88,7 +89,8 @@ export function Labels({ job }: { job: Job }) {
 }
 
 export function jobTitle(job: Job): string {
-  const more = job.title?.endsWith("/") ? 0 : job.files_total - 1;
+  // A title that is no file's is that of all of them.
+  const more = job.title && !isMedia(job.title) ? 0 : job.files_total - 1;
   return t.jobs.andMore(job.title?.replace(/\/$/, "") || t.jobs.untitled, more);
 }
 
