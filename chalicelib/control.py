@@ -13,8 +13,8 @@ UNENDED = [state for state in JobState if not state.final]
 UPLOAD_FAILED = {"size_mismatch", "missing"}
 """The errors of files whose media have to be sent again."""
 
-HOPELESS = {"bad_path", "empty"}
-"""The errors of files of which nothing better can come."""
+HOPELESS = {"bad_path", "empty", "no_audio"}
+"""The errors of files of which nothing better can come, with whatever version of the service."""
 
 AS_NEW: dict[str, Any] = {
     "error": None,

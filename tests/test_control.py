@@ -182,9 +182,10 @@ def test_a_file_whose_upload_failed_is_sent_again(served: Served) -> None:
     assert served.site.objects.get(keys.upload(job, "a.mp4")) == b"xyz"
 
 
-def test_a_name_that_cannot_be_is_not_retried(served: Served) -> None:
+@pytest.mark.parametrize("code", ["bad_path", "empty", "no_audio"])
+def test_what_can_only_fail_again_is_not_retried(served: Served, code: str) -> None:
     job = uploaded(served, "a.mp4")
-    move(served, job, 0, FileState.FAILED, "bad_path")
+    move(served, job, 0, FileState.FAILED, code)
     end(served, job)
     assert_problem(served.ann.post(f"/jobs/{job}/retry"), 409, "There is nothing to retry")
     assert shown(served, job)["state"] == "failed"

@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import httpx
 import pytest
 
-from chalicelib import languages, page, suffixes
+from chalicelib import control, languages, page, suffixes
 from tests.browsing import CLICKABLE, DROP, WEB, chromium, in_a_browser, shoot, signed_in, until
 from tests.conftest import Figure
 from tests.live import Live, live
@@ -46,6 +46,11 @@ def test_suffixes_and_languages_are_those_of_the_service() -> None:
 
     assert {f".{suffix}" for suffix in listed("media.ts")} == suffixes.MEDIA
     assert listed("languages.ts") == languages.CODES
+
+
+def test_what_is_hopeless_is_that_of_the_service() -> None:
+    (codes,) = re.findall(r"HOPELESS = new Set\(\[(.*)\]\)", (WEB / "src" / "types.ts").read_text())
+    assert set(json.loads(f"[{codes}]")) == control.HOPELESS
 
 
 def test_lock_names_no_registry() -> None:

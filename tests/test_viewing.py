@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import keys, parts, views
-from chalicelib.jobs import FileState, JobState
+from chalicelib.jobs import FileError, FileState, JobState
 from chalicelib.transcript import Transcript
 from tests import prepared
 from tests.browsing import SCROLL, chromium, in_a_browser, serious, shoot, signed_in, until
@@ -445,6 +445,20 @@ def test_jobs_are_called_after_what_they_were_given_or_their_first_file(tab: Any
     tab.wait_for_selector("text=zebra.mp3 and 1 more")
     titles = tab.locator(".jobs .title").all_inner_texts()
     assert titles[:3] == ["zebra.mp3 and 1 more", "zebras", "My zebras"]
+
+
+@pytest.mark.parametrize(("codes", "offered"), [(["no_audio", "empty"], 0), (["no_audio", "not_media"], 1)])
+def test_another_go_is_offered_where_it_may_help(tab: Any, site: Bench, codes: list[str], offered: int) -> None:
+    with client(site.url, site.token) as http:
+        files = [{"path": f"{code}.mp3", "size": 1} for code in codes]
+        job = http.post("/jobs", json={"files": files}).raise_for_status().json()["id"]
+    records = site.site.records
+    for file, code in zip(records.files(job, 2), codes, strict=True):
+        records.move_file(file, FileState.FAILED, {"error": FileError(code=code, message="It failed.")})
+    records.change_job(job, [JobState.AWAITING_UPLOAD], {"state": JobState.FAILED})
+    tab.goto(f"{site.url}/#/jobs/{job}")
+    tab.wait_for_selector("text=2 of 2 files failed")
+    assert tab.locator("button:has-text('Retry')").count() == offered
 
 
 def test_what_failed_is_seen_among_many_files(tab: Any, site: Bench) -> None:

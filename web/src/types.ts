@@ -99,6 +99,10 @@ export interface Health {
 const FINAL: JobState[] = ["succeeded", "partial", "failed", "cancelled"];
 export const isFinal = (job: Job): boolean => FINAL.includes(job.state);
 
+/** The errors of files of which nothing better can come: those of chalicelib/control.py. */
+const HOPELESS = new Set(["bad_path", "empty", "no_audio"]);
+export const isHopeless = (file: MediaFile): boolean => HOPELESS.has(file.error?.code ?? "");
+
 export interface Word {
   start: number;
   end: number;

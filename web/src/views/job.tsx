@@ -9,7 +9,7 @@ import { usePolled } from "../polling";
 import { go, paths } from "../routes";
 import { bytesLeft, sendings, type Sending } from "../sending";
 import { t } from "../texts";
-import { type Format, isFinal, type JobWithFiles, type MediaFile } from "../types";
+import { type Format, isFinal, isHopeless, type JobWithFiles, type MediaFile } from "../types";
 import { jobTitle, Labels } from "./jobs";
 
 const BUSY_SECONDS = 1;
@@ -73,7 +73,7 @@ export function JobView({ id }: { id: string }) {
   );
 }
 
-function JobHead({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
+function JobHead({ job, refresh }: { job: Loaded; refresh: () => void }) {
   const took = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : 0;
   const facts = [
     moment(job.created_at),
@@ -101,8 +101,14 @@ function JobHead({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
   );
 }
 
+/** Whether another go may mend something; files that are not loaded may be mended. */
+function canRetry({ files, failed, files_by_state }: Loaded): boolean {
+  const hopeless = new Set([...failed, ...files].filter(isHopeless).map(({ n }) => n));
+  return (files_by_state.failed ?? 0) + (files_by_state.cancelled ?? 0) > hopeless.size;
+}
+
 /** Cancelling, retrying and deleting the job. */
-function Control({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
+function Control({ job, refresh }: { job: Loaded; refresh: () => void }) {
   const [asking, setAsking] = useState(false);
   const dropUploads = async (): Promise<void> => (await import("../uploads")).drop(job.id);
   const cancel = async (): Promise<void> => {
@@ -130,7 +136,7 @@ function Control({ job, refresh }: { job: JobWithFiles; refresh: () => void }) {
   }
   return (
     <>
-      {job.state !== "succeeded" && (
+      {canRetry(job) && (
         <button type="button" class="button" onClick={() => attempt(retry())}>
           <Icon shape="retry" size={18} />
           {job.state === "cancelled" ? t.job.retryCancelled : t.job.retry}
