@@ -10,7 +10,7 @@ from chalicelib.service import Service
 PAGE = 1000
 UNENDED = [state for state in JobState if not state.final]
 
-UPLOAD_FAILED = {"size_mismatch", "missing"}
+UPLOAD_FAILED = {"size_mismatch", "missing", "gone"}
 """The errors of files whose media have to be sent again."""
 
 HOPELESS = {"bad_path", "empty", "no_audio"}

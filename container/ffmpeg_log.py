@@ -149,7 +149,7 @@ class Log:
         if self._complaint("matches no streams|does not contain any stream"):
             return MediaError("no_audio", "The file has no sound track, so there is nothing to transcribe.")
         if self._complaint("moov atom not found") and not self._complaint("detected only with low score"):
-            return MediaError("incomplete", "The file is incomplete: its end is missing. Upload it again.")
+            return MediaError("incomplete", "The file is incomplete: its end is missing. Send it when it is whole.")
         if self._complaint(_FOREIGN):
             return MediaError("not_media", "This is not an audio or video file that can be read.")
         return MediaError("damaged", "The file is damaged: no sound could be read from it.")

@@ -166,9 +166,10 @@ def test_another_retry_at_the_same_time_does_no_harm(served: Served, monkeypatch
     assert served.site.started == [f"{job}-2"]
 
 
-def test_a_file_whose_upload_failed_is_sent_again(served: Served) -> None:
+@pytest.mark.parametrize("code", ["size_mismatch", "missing", "gone"])
+def test_a_file_whose_upload_failed_is_sent_again(served: Served, code: str) -> None:
     job = uploaded(served, "a.mp4", "b.mp4")
-    move(served, job, 0, FileState.FAILED, "size_mismatch")
+    move(served, job, 0, FileState.FAILED, code)
     move(served, job, 1, FileState.FAILED, "damaged")
     end(served, job)
     assert shown(served, job)["state"] == "failed"

@@ -278,7 +278,7 @@ class TestWhatCannotBeRead:
         path.write_bytes(video.read_bytes()[:20_000])
         error = failure(path)
         assert error.code == "incomplete"
-        assert str(error) == "The file is incomplete: its end is missing. Upload it again."
+        assert str(error) == "The file is incomplete: its end is missing. Send it when it is whole."
 
     def test_gone(self, folder: Path) -> None:
         assert failure(folder / "nowhere.mp4").code == "gone"
