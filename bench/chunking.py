@@ -5,7 +5,8 @@
 - `cut_at_pauses`: wrong words, of a hundred, if the file is divided every minute at the nearest pause, each part then
   cut, packed and recognised as a file of its own, against the words of the whole;
 - `cut_anywhere`: the same, divided at the very second, in the middle of a word or not;
-- `preparing`, `recognising`: seconds of processors for decoding, voice activity and cutting, and for recognising.
+- `preparing`, `recognising`: seconds of processors for decoding, voice activity and cutting, and for recognising, both
+  with their models loaded, as for every file but a process's first.
 """
 
 import resource
@@ -67,9 +68,9 @@ def _moved(chunk: Chunk, by: float) -> Chunk:
 
 
 def apart(models: Path, model: str, sound: Path, cores: int) -> Heard:
-    began, used = time.monotonic(), processor_seconds()
-    detector = SpeechDetector(catalogue.path(catalogue.VAD, models))
-    blocks = []
+    began, vad = time.monotonic(), catalogue.path(catalogue.VAD, models)
+    SpeechDetector(vad).feed(np.zeros(media.BLOCK, np.int16))
+    used, detector, blocks = processor_seconds(), SpeechDetector(vad), []
     for block in media.decode(str(sound)):
         detector.feed(block)
         blocks.append(block)
