@@ -53,7 +53,7 @@ $(PAGE): $(PAGE_SOURCES)
 	@cd web && npm ci --silent --no-fund --no-audit && npm run --silent build -- --logLevel warn
 	@$(PYTHON) web/size.py
 
-screenshots: $(DEV) setup page ## Take the pictures of the page in docs/screenshots anew, from a test run
+screenshots: $(DEV) page ## Take the pictures of the page in docs/screenshots anew, from a test run
 	@$(BIN)/python -m pytest -q tests/test_page.py tests/test_viewing.py
 	@mkdir -p docs/screenshots && cp build/screenshots/*.png docs/screenshots/
 
