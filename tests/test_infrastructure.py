@@ -169,8 +169,8 @@ def test_roles() -> None:
             "WriteVersions",
         ],
         "EventsRole": [
-            *("Announce", "Changes", "Logs", "MissingObjectsAndFolders", "Records"),
-            *("SizesOfMedia", "Start", "Traces", "Webhooks"),
+            *("Announce", "Changes", "Logs", "Records"),
+            *("Start", "Traces", "UploadsAndFolders", "Webhooks"),
         ],
         "SweepRole": ["DeleteObjects", "DeleteParts", "ListObjects", "Logs", "Records", "Stop", "Traces"],
     }

@@ -216,6 +216,7 @@ def test_a_crash_leaks_nothing(served: Served) -> None:
 
 
 def test_a_database_without_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "_provided", [])  # that of the other tests is back after this one
     connect = Database._connect
 
     def connect_without_room(database: Database) -> sqlite3.Connection:
