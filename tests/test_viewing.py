@@ -213,15 +213,21 @@ def until_python(condition: Any) -> None:
         time.sleep(0.02)
 
 
+def held_upload(tab: Any, file: Path) -> Any:
+    """The request by which a new job's only file is uploaded, which waits until it is continued."""
+    held: list[Any] = []
+    tab.route("**/objects/uploads/**", lambda route: held.append(route))
+    add(tab, file)
+    tab.click("text=Transcribe 1 file")
+    tab.wait_for_selector("text=Uploading >> nth=0")
+    until_held(tab, held, 1)
+    return held[0]
+
+
 def test_reload_in_mid_upload_resumes(browser: Any, site: Bench, jfk_video: Path) -> None:
     """Where all of it arrived just before, the page is told so, and goes on to the job."""
     with signed_in(browser, site.url, site.token, "409 (Conflict)", "has been uploaded already") as tab:
-        held: list[Any] = []
-        tab.route("**/objects/uploads/**", lambda route: held.append(route))
-        add(tab, jfk_video)
-        tab.click("text=Transcribe 1 file")
-        tab.wait_for_selector("text=Uploading >> nth=0")
-        until_held(tab, held, 1)
+        held_upload(tab, jfk_video)
         tab.on("dialog", lambda dialog: dialog.accept())
         tab.unroute("**/objects/uploads/**")
         tab.reload()
@@ -229,14 +235,9 @@ def test_reload_in_mid_upload_resumes(browser: Any, site: Bench, jfk_video: Path
 
 
 def test_what_has_just_arrived_is_not_missing(tab: Any, jfk_video: Path) -> None:
-    held: list[Any] = []
-    tab.route("**/objects/uploads/**", lambda route: held.append(route))
-    add(tab, jfk_video)
-    tab.click("text=Transcribe 1 file")
-    tab.wait_for_selector("text=Uploading >> nth=0")
-    until_held(tab, held, 1)
+    upload = held_upload(tab, jfk_video)
     tab.evaluate(MISSED)
-    held[0].continue_()
+    upload.continue_()
     tab.wait_for_selector(".file[data-state=succeeded]")
     assert not tab.evaluate("missed")
 
