@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import debian, differing, installing, measuring, publishing, report, tracks
-from bench.programs import PROGRAMS, Place, Program
+from bench.programs import OURS, PROGRAMS, Place, Program
 from bench.results import Result, Store
 from bench.tracks import Track
 from container import catalogue, weights
@@ -79,14 +79,17 @@ def prepared(models: Sequence[str], cores: int, scratch: Path) -> Place:
         weights.install(name, CACHE / "models", lambda _message, _share: None)
     for model in models:
         installing.converted(model, FOLDER)
-    return Place(
+    place = Place(
         models=CACHE / "models",
         converted=FOLDER / "converted",
-        whisper_cli=installing.whisper_cli(FOLDER, CACHE / "samples"),
+        whisper_cli=installing.whisper_cli(FOLDER),
         warming=demo.speech(CACHE / "samples"),
         scratch=scratch,
         cores=cores,
     )
+    for model in models:
+        OURS.run(place, model, place.warming)  # a machine on which it has not run is measured first
+    return place
 
 
 def chosen_tracks(kinds: Sequence[str], seeds: Sequence[int], audio: Path | None) -> list[Track]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from container.catalogue import CATALOGUE
 from container.packages import extract, fetch_package
-from local import demo
 
 CONVERTED_FILES = ("config.json", "vocabulary.txt", "vocabulary.json")
+SOURCES = "pywhispercpp==1.5.1", "5df897e5dd9d9f16804fc937bd85b9f5880a0b29a55f8843585e0e03d76195e5"
+"""A requirement and its SHA-256: pywhispercpp's sources come with whisper.cpp's."""
 TOOLS = ("cmake", "cc", "c++", "make")
 
 
@@ -48,7 +49,7 @@ def _extract_known(wheel: Path, inside: str, target: Path) -> None:
                 (target / name).write_bytes(archive.read(f"{inside}/{name}"))
 
 
-def whisper_cli(folder: Path, samples: Path) -> Path:
+def whisper_cli(folder: Path) -> Path:
     """whisper.cpp's program, as old as pywhispercpp, built for this machine. Raises Missing, FetchError."""
     program = folder / "whisper-cli" / "bin" / "whisper-cli"
     if program.exists():
@@ -56,7 +57,7 @@ def whisper_cli(folder: Path, samples: Path) -> Path:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         raise Missing(f"whisper-cli is built with {', '.join(missing)}: 'sudo apt install cmake g++ make', then again.")
-    package = fetch_package(demo.SPEECH_PACKAGE, demo.SPEECH_SHA256, samples)
+    package = fetch_package(*SOURCES, folder)
     with tarfile.open(package) as archive:
         archive.extractall(folder / "sources", filter="data")
     (sources,) = (folder / "sources").glob("*/whisper.cpp")

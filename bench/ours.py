@@ -16,7 +16,6 @@ from bench.heard import Heard, Timed
 from chalicelib import ids, keys
 from chalicelib.jobs import FileState, Job, JobState, MediaFile, Options
 from chalicelib.transcript import Transcript
-from container import catalogue
 from local.executor import Executor
 from local.layout import this_machine
 from local.records import SQLiteRecords
@@ -27,7 +26,7 @@ ASK_EVERY = 0.01
 
 def hear(models: Path, model: str, warming: Path, sound: Path) -> Heard:
     """Raises RuntimeError if a job fails."""
-    layout = this_machine(catalogue.path(model, models).stat().st_size)
+    layout = this_machine(models, model)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         began = time.monotonic()
         workplace = Workplace(Path(folder), models, b"secret", layout.recognisers, layout.threads)

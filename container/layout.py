@@ -21,11 +21,20 @@ def held(model_size: int) -> float:
     return MODEL_FACTOR * model_size + LIBRARY_BYTES
 
 
-def layout(cpus: int, memory: int, model_size: int) -> Layout:
-    """One recogniser per processor as far as memory goes: recognising scales better over models than over threads.
+def layouts(cpus: int, memory: int, model_size: int) -> list[Layout]:
+    """Those that have all processors at work: as many recognisers as memory has room for, then half as many and so on.
 
-    `memory` and `model_size` are bytes. Processors that memory leaves without a recogniser become threads.
+    `memory` and `model_size` are bytes. Processors without a recogniser of their own become threads.
     """
-    affordable = int(MEMORY_SHARE * memory / held(model_size))
-    recognisers = max(1, min(cpus, affordable))
-    return Layout(recognisers, max(1, cpus // recognisers))
+    recognisers, found = max(1, min(cpus, int(MEMORY_SHARE * memory / held(model_size)))), list[Layout]()
+    while recognisers:
+        found.append(Layout(recognisers, cpus // recognisers))
+        recognisers //= 2
+    return found
+
+
+def layout(cpus: int, memory: int, model_size: int) -> Layout:
+    """The one with most recognisers, as suits where nothing can be measured: recognising scales better over models than
+    over threads.
+    """
+    return layouts(cpus, memory, model_size)[0]

@@ -17,7 +17,6 @@ from rich.table import Column, Table
 from chalicelib.page import FOLDER
 from container import catalogue, weights
 from container.catalogue import ModelError
-from container.downloads import FetchError
 from local.tokens import tokens
 
 CACHE = Path(".cache")
@@ -113,7 +112,7 @@ def demo(media: Path | None, models: Path, model: str, output: Path) -> None:
     _require_known(model, models)
     try:
         exit_code = demonstration.run(media or demonstration.video(CACHE / "samples"), models, model, output)
-    except (FetchError, demonstration.DemoError) as error:
+    except demonstration.DemoError as error:
         raise click.ClickException(str(error)) from None
     sys.exit(exit_code)
 

@@ -5,19 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
 
-from container.packages import fetch_package
-
-# Kennedy's inaugural sentence, in the public domain, comes with the sources of pywhispercpp.
-SPEECH_PACKAGE = "pywhispercpp==1.5.1"
-SPEECH_SHA256 = "5df897e5dd9d9f16804fc937bd85b9f5880a0b29a55f8843585e0e03d76195e5"
-SPEECH_MEMBER = "pywhispercpp-1.5.1/whisper.cpp/bindings/go/samples/jfk.wav"
+from local.calibration import SPEECH
 
 PICTURE = "[0:a]showwaves=s=640x360:mode=cline:scale=cbrt:rate=25:colors=0x4c9be8,format=yuv420p[picture]"
 
@@ -27,26 +21,24 @@ class DemoError(Exception):
 
 
 def speech(folder: Path) -> Path:
-    """`jfk.wav`, 11 seconds of speech, 16 kHz mono; fetched to `folder` unless it is there. Raises FetchError."""
-    sound = folder / "jfk.wav"
-    if not sound.exists():
-        with tarfile.open(fetch_package(SPEECH_PACKAGE, SPEECH_SHA256, folder)) as package:
-            member = package.extractfile(SPEECH_MEMBER)
-            assert member is not None, "the package is pinned by its hash"
-            _write(sound, member.read())
-    return sound
+    """`jfk.wav`, 11 seconds of speech, 16 kHz mono, made unless it is there."""
+    return _made(folder / "jfk.wav", "-c:a", "pcm_s16le")
 
 
 def video(folder: Path) -> Path:
     """`inaugural.mp4`: the same speech as a video with picture and sound, made unless it is there."""
-    film = folder / "inaugural.mp4"
-    if not film.exists():
-        unfinished = film.with_name(f"unfinished-{os.getpid()}.mp4")
-        encoding = ["-map", "[picture]", "-map", "0:a", "-c:v", "libx264", "-c:a", "aac", "-movflags", "+faststart"]
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(speech(folder))]
-        subprocess.run([*command, "-filter_complex", PICTURE, *encoding, str(unfinished)], check=True)
-        unfinished.rename(film)
-    return film
+    encoding = ["-map", "[picture]", "-map", "0:a", "-c:v", "libx264", "-c:a", "aac", "-movflags", "+faststart"]
+    return _made(folder / "inaugural.mp4", "-filter_complex", PICTURE, *encoding)
+
+
+def _made(media: Path, *options: str) -> Path:
+    if not media.exists():
+        media.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = media.with_name(f"unfinished-{os.getpid()}{media.suffix}")
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(SPEECH), *options, str(unfinished)]
+        subprocess.run(command, check=True)
+        unfinished.rename(media)
+    return media
 
 
 def run(media: Path, models: Path, model: str, output: Path) -> int:
@@ -75,9 +67,3 @@ def _service(data: Path, models: Path, model: str) -> Iterator[dict[str, str]]:
             yield dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
         finally:
             process.send_signal(signal.SIGTERM)
-
-
-def _write(path: Path, data: bytes) -> None:
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(data)
-    unfinished.rename(path)

@@ -1,13 +1,21 @@
 """What suits this machine."""
 
 import os
+from pathlib import Path
 
-from container.layout import Layout, layout
+from container import catalogue
+from container.layout import Layout, layouts
+from local import calibration
 
 
-def this_machine(model_size: int) -> Layout:
+def this_machine(models: Path, model: str) -> Layout:
+    """The quickest layout for a model of this folder, as was measured, with memory for the largest that is there.
+
+    Any job may ask for the largest, and all recognisers may be at that job. Raises ModelError.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return layout(_cpus(), memory, model_size)
+    largest = max(catalogue.path(name, models).stat().st_size for name in [model, *catalogue.installed(models)])
+    return calibration.quickest(catalogue.path(model, models), layouts(_cpus(), memory, largest))
 
 
 def _cpus() -> int:

@@ -59,10 +59,9 @@ def open_service(data: Path, models: Path, model: str) -> Iterator[LocalService]
     installed = {name: catalogue.is_multilingual(name, models) for name in catalogue.installed(models)}
     catalogue.path(model, models)
     catalogue.path(catalogue.VAD, models)
-    # Any job may ask for the largest model, and all workers may be at that job.
-    layout = this_machine(max(catalogue.path(name, models).stat().st_size for name in installed))
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _sole_user(data):
+        layout = this_machine(models, model)
         workplace = Workplace(data, models, _secret(data / "secret"), layout.recognisers, layout.threads)
         objects, records, index = workplace.objects(), _records(workplace), _index(workplace)
         objects.clear_unfinished()

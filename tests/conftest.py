@@ -1,5 +1,6 @@
 """What all tests share: models and samples in `.cache`, and a place to report measured figures."""
 
+import fcntl
 import functools
 import gc
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from container import catalogue, weights
 from local import demo
+from local.layout import this_machine
 
 CACHE = Path(__file__).parent.parent / ".cache"
 
@@ -46,10 +48,13 @@ LONGEST = [
 
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
-    """A folder with the models tiny.en and Silero."""
+    """A folder with the models tiny.en and Silero; this machine is measured by whoever comes first."""
     folder = CACHE / "models"
     for name in (catalogue.VAD, "tiny.en"):
         weights.install(name, folder, lambda *_: None)
+    with (CACHE / "measuring").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        this_machine(folder, "tiny.en")
     return folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from container import catalogue
-from container.layout import Layout, held, layout
+from container.layout import Layout, held, layout, layouts
 from tests.conftest import Figure
 from tests.serving import CHECKOUT
 
@@ -30,6 +30,12 @@ TINY, LARGE = 43_000_000, 1_650_000_000
 )
 def test_recognisers_as_far_as_memory_goes_then_threads(cpus: int, memory: int, model: int, expected: Layout) -> None:
     assert layout(cpus, memory, model) == expected
+
+
+def test_others_to_choose_from_have_half_as_many_recognisers() -> None:
+    assert layouts(8, 16 * GB, TINY) == [Layout(8, 1), Layout(4, 2), Layout(2, 4), Layout(1, 8)]
+    assert layouts(8, 24 * GB, LARGE) == [Layout(3, 2), Layout(1, 8)]
+    assert layouts(1, 24 * GB, TINY) == [Layout(1, 1)]
 
 
 # In a process of its own, so that its peak memory is its own too.

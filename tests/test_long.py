@@ -54,7 +54,7 @@ class Bare:
             for together in alike([Turn(item) for item in row], Whisper.at_once)
         ]
 
-        layout = this_machine(model.stat().st_size)
+        layout = this_machine(models, "tiny.en")
         context = multiprocessing.get_context("spawn")
         self.pool = ProcessPoolExecutor(layout.recognisers, context, _load, (model, layout.threads))
         list(self.pool.map(time.sleep, [0.5] * layout.recognisers))
