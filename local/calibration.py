@@ -4,6 +4,7 @@
 speech it has heard: none when it is ready, then for each line that it is told.
 """
 
+import fcntl
 import logging
 import os
 import platform
@@ -12,8 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -50,36 +51,39 @@ def quickest(model: Path, layouts: Sequence[Layout]) -> Layout:
     """
     if len(layouts) == 1:
         return layouts[0]
-    file = model.parent / FILE
-    known, key = _known(file), _key(model, layouts)
-    if known.get(key) in layouts:
-        return known[key]
+    folder, key = model.parent, _key(model, layouts)
+    with _alone(folder):
+        known = _known(folder / FILE)
+        if known.get(key) in layouts:
+            return known[key]
+        best = _measured(model, layouts)
+        if best:
+            _keep(folder / FILE, known | {key: best})
+    return best or layouts[0]
+
+
+def _measured(model: Path, layouts: Sequence[Layout]) -> Layout | None:
+    """The quickest; None if nothing was heard with any of them."""
     logger.info("Measuring once how many recognisers are quickest on this machine.")
-    began, best, most = time.monotonic(), layouts[0], 0.0
+    began, best, most = time.monotonic(), None, 0.0
     for layout in layouts:
-        if time.monotonic() > began + PATIENCE:
+        if best and time.monotonic() > began + PATIENCE:
             break
         found = speed(model, layout)
         logger.info("recognisers: %d, threads of each: %d, speed: %.0f", layout.recognisers, layout.threads, found)
         if found > MARGIN * most:
             best, most = layout, found
-        elif most:
+        elif best:
             break
-    if most:
-        _keep(file, known | {key: best})
     return best
 
 
 def speed(model: Path, layout: Layout) -> float:
     """Seconds of speech that are heard in a second; 0 if a recogniser came to an end, for want of memory say."""
-    command = [sys.executable, "-m", __name__, str(model), str(layout.threads)]
     fastest, spent = 0.0, 0.0
     try:
         with ExitStack() as stack:
-            recognisers = [
-                stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-                for _ in range(layout.recognisers)
-            ]
+            recognisers = [stack.enter_context(_recogniser(model, layout.threads)) for _ in range(layout.recognisers)]
             _answers(recognisers)
             for _ in range(ROUNDS):
                 began = time.monotonic()
@@ -95,9 +99,35 @@ def speed(model: Path, layout: Layout) -> float:
     return fastest
 
 
+@contextmanager
+def _recogniser(model: Path, threads: int) -> Iterator[subprocess.Popen[str]]:
+    """A process that ends with the context, whatever it is at, or else with its pipe."""
+    command = [sys.executable, "-m", __name__, str(model), str(threads)]
+    # A session of its own: Ctrl-C is for the service, which then ends it.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def _answers(recognisers: Sequence[subprocess.Popen[str]]) -> float:
     """Seconds of speech that all have heard. Raises ValueError if one has ended."""
     return sum(float(recogniser.stdout.readline()) for recogniser in recognisers if recogniser.stdout)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits for others that measure for this folder of models, where its file system knows locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _known(file: Path) -> dict[str, Layout]:
@@ -109,7 +139,7 @@ def _known(file: Path) -> dict[str, Layout]:
 
 
 def _keep(file: Path, known: dict[str, Layout]) -> None:
-    unfinished = file.with_suffix(f".{os.getpid()}")
+    unfinished = file.with_suffix(".new")
     try:
         unfinished.write_bytes(LAYOUTS.dump_json(known, indent=1))
         unfinished.rename(file)
@@ -133,8 +163,7 @@ def _processor() -> str:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, with whose pipe this ends
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # if the service was killed, without a word
     model, threads = sys.argv[1:]
     try:
         recogniser = Recogniser(Path(model), int(threads))

@@ -3,9 +3,17 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from container import catalogue
@@ -107,11 +115,40 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(
     assert f"{FILE} cannot be written" in caplog.text
 
 
-def test_large_models_are_not_measured_for_long(model: Path, speeds: Speeds, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = speeds(of_4=1.0, of_2=2.0, of_1=3.0)
-    monkeypatch.setattr(calibration, "PATIENCE", -1.0)
-    assert quickest(model, LAYOUTS) == LAYOUTS[0]
-    assert tried == []
+@pytest.mark.parametrize(
+    ("given", "expected", "count"),
+    [
+        ({"of_4": 1.0}, Layout(4, 1), 1),
+        ({"of_4": 0.0, "of_2": 1.0}, Layout(2, 2), 2),  # what cannot be had is not taken
+    ],
+)
+def test_large_models_are_not_measured_for_long(
+    model: Path, speeds: Speeds, monkeypatch: pytest.MonkeyPatch, given: dict[str, float], expected: Layout, count: int
+) -> None:
+    tried = speeds(**given)
+    monkeypatch.setattr(calibration, "time", SimpleNamespace(monotonic=lambda: 30.0 * len(tried)))
+    assert [quickest(model, LAYOUTS) for _ in range(2)] == [expected] * 2
+    assert tried == LAYOUTS[:count]
+
+
+def test_who_measures_is_waited_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two services that start at once neither measure each other's work nor lose what the other has found."""
+    other, tried = model.with_name("ggml-other.bin"), list[Path]()
+    other.write_bytes(b"others")
+    measuring = threading.Lock()
+
+    def speed(model: Path, layout: Layout) -> float:
+        assert measuring.acquire(blocking=False)
+        tried.append(model)
+        time.sleep(0.1)
+        measuring.release()
+        return float(layout.recognisers)
+
+    monkeypatch.setattr(calibration, "speed", speed)
+    with ThreadPoolExecutor() as services:
+        assert list(services.map(quickest, [model, model, other], [LAYOUTS] * 3)) == [LAYOUTS[0]] * 3
+    assert sorted(tried) == sorted([model, model, other, other])
+    assert len(json.loads((model.parent / FILE).read_bytes())) == 2
 
 
 def test_one_layout_needs_no_measuring(model: Path, speeds: Speeds) -> None:
@@ -147,4 +184,27 @@ def test_the_service_has_the_measured_layout(models_dir: Path, tmp_path: Path, m
 
 def test_a_recogniser_that_ends_early_has_no_speed(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert speed(model, Layout(2, 1)) == 0.0
-    assert capfd.readouterr().err.count("The model ggml-tiny.en.bin is damaged.") == 2
+    assert "The model ggml-tiny.en.bin is damaged." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, ValueError])
+def test_recognisers_end_at_once_when_one_did_or_the_service_is_stopped(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
+) -> None:
+    """Though they are at work, here for 20 seconds."""
+    busy, begun = tmp_path / "busy", list[int]()
+    busy.write_text("#!/bin/sh\nexec sleep 20\n")
+    busy.chmod(0o700)
+
+    def answers(recognisers: Sequence["subprocess.Popen[str]"]) -> float:
+        begun.extend(recogniser.pid for recogniser in recognisers)
+        raise interruption
+
+    monkeypatch.setattr(calibration, "_answers", answers)
+    monkeypatch.setattr(sys, "executable", str(busy))
+    began = time.monotonic()
+    with suppress(KeyboardInterrupt):
+        assert speed(model, Layout(2, 1)) == 0.0
+    assert time.monotonic() < began + 10
+    assert len(begun) == 2
+    assert not any(psutil.pid_exists(pid) for pid in begun)
