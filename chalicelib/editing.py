@@ -13,7 +13,7 @@ from chalicelib.errors import conflict, not_found
 from chalicelib.fields import LONGEST_SECONDS, Count, Request
 from chalicelib.formats import store
 from chalicelib.idempotency import digest
-from chalicelib.indexing import passages
+from chalicelib.indexing import update
 from chalicelib.jobs import Claim, Job, MediaFile
 from chalicelib.ports import ObjectMissing
 from chalicelib.retiming import aligned, moved
@@ -103,18 +103,20 @@ def edit(service: Service, owner: str, job_id: str, n: str, body: str | bytes) -
     there = known(service.objects, job.id, file.n)
     if not there:
         raise not_found("job")  # It was deleted meanwhile.
-    if there[-1] not in (asked.replaces, version):
+    if there[-1] == asked.replaces:
+        store(service.objects, job, file, transcript)
+        # After the formats, so that what broke off before can be sent again.
+        service.objects.put(keys.version(job.id, file.n, version), transcript.model_dump_json().encode())
+        there.append(version)
+    elif ids.event_of(there[-1]) != ids.event_of(version):
         raise conflict(OTHERS_CHANGES)
-    store(service.objects, job, file, transcript)
-    service.index.put(job, file.n, passages(transcript.segments))
-    # Last, so that what broke off before can be sent again.
-    service.objects.put(keys.version(job.id, file.n, version), transcript.model_dump_json().encode())
-    return {"versions": [_described(id) for id in dict.fromkeys([*there, version])]}
+    update(service.objects, service.index, job, file.n)
+    return {"versions": [_described(id) for id in there]}
 
 
 def _new_version(service: Service, job: Job, file: MediaFile, replaced: str, body: str | bytes) -> str:
-    """The id of what a request makes of a version, the same if it is sent again. Raises Problem if another one that
-    does so is being answered.
+    """The id of what a request makes of a version, the same but for its time if it is sent again. Raises Problem if
+    another one that does so is being answered.
     """
     now = service.clock()
     first = Claim(

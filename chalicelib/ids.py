@@ -36,6 +36,11 @@ def time_of(id: str) -> float:
     return milliseconds / 1000
 
 
+def event_of(id: str) -> str:
+    """What an id of `event_job_id` has of its event, whatever the time."""
+    return id[10:]
+
+
 def _ulid(time: float, tail: int) -> str:
     number = round(time * 1000) << 80 | tail
     return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

@@ -49,20 +49,21 @@ def rebuild(objects: Objects, records: Records, index: Index, owner: str) -> int
     """Takes all transcripts of an owner into the index anew, those of older jobs first; how many."""
     jobs = (records.job(id) for id in reversed(list(_every_job(records, owner))))
     files = ((job, file) for job in jobs if job is not None for file in every_file(records, job.id))
-    return sum(_put(objects, index, job, file.n) for job, file in files if file.state == FileState.SUCCEEDED)
+    return sum(update(objects, index, job, file.n) for job, file in files if file.state == FileState.SUCCEEDED)
 
 
-def _put(objects: Objects, index: Index, job: Job, n: int) -> bool:
-    """Whether there is a transcript to be searched."""
-    known = versions.known(objects, job.id, n)
-    try:
-        current = versions.read(objects, job.id, n, known[-1]) if known else None
-    except ObjectMissing:
-        return False  # It was deleted meanwhile.
-    if current is None:
-        return False
-    index.put(job, n, passages(current.segments))
-    return True
+def update(objects: Objects, index: Index, job: Job, n: int) -> bool:
+    """Takes the current version of a file's transcript into the index; whether there is one."""
+    taken = None
+    # Whoever makes a version does this after it, so of several at once the last one to write finds the newest.
+    while (known := versions.known(objects, job.id, n)) and known[-1] != taken:
+        taken = known[-1]
+        try:
+            current = versions.read(objects, job.id, n, taken)
+        except ObjectMissing:
+            return False  # It was deleted meanwhile.
+        index.put(job, n, passages(current.segments))
+    return taken is not None
 
 
 def _joined(pieces: Pieces, following: Pieces) -> Pieces:

@@ -5,6 +5,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import editing, ids, keys, retiming, versions
+from chalicelib import editing, ids, indexing, keys, retiming, versions
 from chalicelib.errors import Problem
 from chalicelib.jobs import FileState
 from chalicelib.service import Service
@@ -219,6 +220,14 @@ class Interview:
         assert problem.value.status == 422
         return problem.value.errors
 
+    def later(self, seconds: float) -> "Interview":
+        now = self.service.clock()
+        return replace(self, service=replace(self.service, clock=lambda: now + seconds))
+
+    def found(self, word: str) -> list[str]:
+        """The passages with a word."""
+        return [passage.text for passage in self.service.index.find("ann", [(word,)], 9).passages]
+
     def text(self, format: str) -> str:
         return self.service.objects.get(keys.transcript(self.job, "a", format)).decode()
 
@@ -256,12 +265,12 @@ def test_a_segment_gets_another_speaker(tmp_path: Path) -> None:
     assert interview.speakers(made) == ["Ann", "Speaker 2", "Bo", "All", "Ann"]
 
 
+def full(*_: object) -> None:
+    raise OSError("the disk is full")
+
+
 def test_a_correction_that_breaks_off_can_be_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interview = Interview.at(tmp_path)
-
-    def full(*_: object) -> None:
-        raise OSError("the disk is full")
-
     with monkeypatch.context() as patched:
         patched.setattr(SQLiteIndex, "put", full)
         with pytest.raises(OSError, match="full"):
@@ -274,6 +283,68 @@ def test_a_correction_that_is_sent_again_is_one_version(tmp_path: Path) -> None:
     once, again = (interview.put(replaces="original", speakers={"Speaker 1": "Ann"}) for _ in range(2))
     assert once == again
     assert versions.known(interview.service.objects, interview.job, 0) == ["original", once]
+
+
+def test_a_correction_that_is_sent_again_much_later_is_one_version(tmp_path: Path) -> None:
+    interview = Interview.at(tmp_path)
+    once = interview.put(replaces="original", speakers={"Speaker 1": "Ann"})
+    later = interview.later(editing.SAVING_SECONDS + 60)
+    assert later.put(replaces="original", speakers={"Speaker 1": "Ann"}) == once
+    with pytest.raises(Problem, match="Somebody else has saved"):
+        later.put(replaces="original", speakers={"Speaker 1": "Bo"})
+
+
+def test_a_correction_that_breaks_off_while_it_is_indexed_is_completed_when_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interview = Interview.at(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(SQLiteIndex, "put", full)
+        with pytest.raises(OSError, match="full"):
+            interview.put(replaces="original", segments=[{"id": 0, "text": "Who is he?"}])
+    later = interview.later(editing.SAVING_SECONDS + 60)
+    later.put(replaces="original", segments=[{"id": 0, "text": "Who is he?"}])
+    assert interview.found("who") == ["Who is he?"]
+    assert len(versions.known(interview.service.objects, interview.job, 0)) == 2
+
+
+@pytest.mark.parametrize("moment", ["read", "version"])
+def test_an_index_that_is_made_again_has_what_is_corrected_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    interview = Interview.at(tmp_path)
+    service = interview.service
+    begun = threading.Event()
+
+    def rebuild() -> None:
+        indexing.rebuild(service.objects, service.records, service.index, "ann")
+
+    def correct() -> None:
+        interview.put(replaces="original", segments=[{"id": 0, "text": "Who is he?"}])
+
+    def once(what: Callable[[], None]) -> None:
+        if not begun.is_set():
+            begun.set()
+            what()
+
+    index, put = SQLiteIndex.put, DiskObjects.put
+
+    def index_after_a_correction(self: SQLiteIndex, *said: Any) -> None:
+        once(correct)
+        index(self, *said)
+
+    def put_after_a_rebuild(self: DiskObjects, key: str, data: bytes) -> None:
+        if key.startswith(keys.VERSIONS):
+            once(rebuild)
+        put(self, key, data)
+
+    if moment == "read":
+        monkeypatch.setattr(SQLiteIndex, "put", index_after_a_correction)
+        rebuild()
+    else:
+        monkeypatch.setattr(DiskObjects, "put", put_after_a_rebuild)
+        correct()
+    assert interview.found("who") == ["Who is he?"]
 
 
 def test_of_two_who_save_at_once_one_is_told(tmp_path: Path) -> None:
