@@ -18,8 +18,9 @@ PARAGRAPH_CHARACTERS = 800
 
 def store(objects: Objects, job: Job, file: MediaFile, transcript: Transcript) -> None:
     """Writes `transcript` as that of `file` in all formats of the job, the JSON last."""
-    for format in sorted(job.options.formats, key="json".__eq__):
-        text = render(transcript, format, job.options.word_timestamps)
+    # Rendering takes long, and whoever is killed while at it has written nothing.
+    texts = {format: render(transcript, format, job.options.word_timestamps) for format in job.options.formats}
+    for format, text in sorted(texts.items(), key=lambda item: item[0] == Format.JSON):
         objects.put(keys.transcript(job.id, file.output, format), text)
 
 

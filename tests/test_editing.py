@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib import editing, ids, indexing, keys, retiming, versions
+from chalicelib import editing, formats, ids, indexing, keys, retiming, versions
 from chalicelib.errors import Problem
-from chalicelib.jobs import FileState
+from chalicelib.jobs import FileState, Format
 from chalicelib.service import Service
 from chalicelib.settings import Settings
 from chalicelib.transcript import Segment, Transcript, Word
@@ -306,6 +306,20 @@ def test_a_correction_that_breaks_off_while_it_is_indexed_is_completed_when_sent
     later.put(replaces="original", segments=[{"id": 0, "text": "Who is he?"}])
     assert interview.found("who") == ["Who is he?"]
     assert len(versions.known(interview.service.objects, interview.job, 0)) == 2
+
+
+def test_a_correction_that_breaks_off_while_it_is_rendered_has_written_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interview = Interview.at(tmp_path)
+    now = interview.put(replaces="original", speakers={"Speaker 1": "Ann"})
+    before = [interview.text(format) for format in Format]
+    for format in ("txt", "srt", "vtt", "tsv", "as_json"):
+        with monkeypatch.context() as patched:
+            patched.setattr(formats, format, full)
+            with pytest.raises(OSError, match="full"):
+                interview.put(replaces=now, speakers={"Ann": "Bo"})
+        assert [interview.text(format) for format in Format] == before
 
 
 @pytest.mark.parametrize("moment", ["read", "version"])
