@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 from rich.console import Console
 
-from client import completion, report, scripts, text
+from client import completion, languages, report, scripts, text
 from client.api import Client
 from client.arriving import SETTLED_SECONDS
 from client.connecting import (
@@ -53,6 +53,8 @@ for as long as they like. A file that failed is sent again when it changes, or w
 
 Ctrl-C leaves the job at the server and prints the command that comes back to it; a second Ctrl-C ends at once.
 
+Languages, by name or by code: {languages.listed()}.
+
 {EXIT_CODES.format("some file has no transcript, or nothing was found")}"""
 
 
@@ -90,6 +92,13 @@ def _formats(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tu
     return formats
 
 
+def _language(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        return languages.code(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error} 'transcribe --help' lists all.") from None
+
+
 def _paths(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Files; and commands, where the first word is to be completed."""
     files = [CompletionItem(incomplete, type="file")]
@@ -106,8 +115,8 @@ def _paths(context: click.Context, _: click.Parameter, incomplete: str) -> list[
 @click.option("-f", "--format", "formats", multiple=True, default=["txt,srt"], show_default=True, metavar="LIST",
     callback=_formats, shell_complete=completion.formats,
     help=f"Formats of the transcripts, of {', '.join(FORMATS)}.")  # fmt: skip
-@click.option("--language", default="auto", show_default=True, metavar="CODE", shell_complete=completion.languages,
-    help="Language spoken, such as en.")  # fmt: skip
+@click.option("--language", default="auto", show_default=True, metavar="NAME", callback=_language,
+    shell_complete=completion.languages, help="Language spoken, such as German or de.")  # fmt: skip
 @click.option("--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True,
     help="Translate is into English.")  # fmt: skip
 @click.option("--model", metavar="NAME", shell_complete=completion.models, help="Model; else the server's default.")

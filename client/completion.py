@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from client.api import Client
 from client.errors import TranscribeError
-from client.languages import CODES
+from client.languages import TAKEN
 from client.models import FORMATS
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ def formats(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]
 
 
 def languages(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    return _starting(incomplete, ("auto", *sorted(CODES)))
+    return _starting(incomplete.lower(), sorted(TAKEN))
 
 
 def models(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

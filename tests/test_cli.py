@@ -16,6 +16,7 @@ from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 
+import _pywhispercpp as whisper
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -23,6 +24,7 @@ from rich.console import Console
 import client
 from client import File, Job, report, text
 from client.cli import main
+from client.languages import NAMES
 from client.progress import Lines
 from tests.finishing import HANG, Bench, bench
 from tests.serving import CHECKOUT
@@ -169,6 +171,24 @@ def test_the_version_is_told() -> None:
     assert (result.stdout, result.exit_code) == (f"transcribe {version('transcribe-service')}\n", 0)
 
 
+class TestLanguages:
+    @pytest.mark.parametrize("given", ["English", "ENGLISH", "en", "EN"])
+    def test_a_language_has_a_name_and_a_code(self, server: Bench, given: str) -> None:
+        fill("talk.mp4")
+        result = transcribe(server, "talk.mp4", "--language", given)
+        assert result.exit_code == 0, result.stderr
+        (job,) = server.site.records.jobs("ann", 1)
+        assert job.options.language == "en"
+
+    def test_names_are_those_of_whisper(self) -> None:
+        assert all(whisper.whisper_lang_id(names[0].lower()) == whisper.whisper_lang_id(code) >= 0
+                   for code, names in NAMES.items())  # fmt: skip
+
+    def test_all_are_listed(self) -> None:
+        listed = " ".join(transcribe(None, "--help").stdout.split())
+        assert all(f"{names[0]} ({code})" in listed for code, names in NAMES.items())
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "env", "message"),
@@ -204,6 +224,20 @@ class TestErrors:
                 "Invalid value for '-f' / '--format': 'doc' is not one of txt, srt, vtt, json, tsv.",
                 id="no-format",
             ),
+            pytest.param(
+                ["a.mp4", "--language", "deu"],
+                {},
+                "Invalid value for '--language': 'deu' is no language that Whisper knows. "
+                "'transcribe --help' lists all.",
+                id="no-language-alike",
+            ),
+            pytest.param(
+                ["a.mp4", "--language", "Englsh"],
+                {},
+                "Invalid value for '--language': 'Englsh' is no language that Whisper knows. "
+                "Did you mean English (en)? 'transcribe --help' lists all.",
+                id="no-language",
+            ),
         ],
     )
     def test_usage(self, arguments: list[str], env: dict[str, str], message: str) -> None:
@@ -219,12 +253,10 @@ class TestErrors:
 
     def test_every_wrong_field_is_told(self, server: Bench) -> None:
         fill(*(f"in/{n}\\.mp4" for n in range(3)))
-        result = transcribe(server, "in", "--language", "english")
+        result = transcribe(server, "in", "--prompt", "x" * 901)
         told = result.stderr.splitlines()[1:]
         assert all(line.startswith(f"Error: files[{n}].path must not hold '\\'") for n, line in enumerate(told[:3]))
-        assert told[3:] == [
-            "Error: --language must be 'auto' or the code of a language that Whisper knows, such as 'en'."
-        ]
+        assert told[3:] == ["Error: --prompt must have no more than 900 characters."]
         assert result.exit_code == 2
 
     def test_an_unknown_job(self, server: Bench) -> None:

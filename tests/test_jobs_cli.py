@@ -18,7 +18,7 @@ from chalicelib import control, keys, languages, limits
 from chalicelib.jobs import FileError, FileState
 from client import Client, Refused, completion, report
 from client.cli import main
-from client.languages import CODES
+from client.languages import NAMES
 from client.run import APART
 from tests.finishing import SECONDS, Bench, bench, first
 from tests.serving import CHECKOUT, MISSING
@@ -439,7 +439,8 @@ class TestCompletion:
         [
             ("", "d", ["file d", "plain download", "plain delete"]),
             ("--force", "d", ["file d"]),
-            ("--language", "d", ["plain da", "plain de"]),
+            ("--language", "d", ["plain da", "plain danish", "plain de", "plain dutch"]),
+            ("--language", "Ger", ["plain german"]),
             ("--model", "", ["plain base", "plain tiny.en"]),
             ("--task", "tran", ["plain transcribe", "plain translate"]),
             ("list", "--js", ["plain --json"]),
@@ -463,4 +464,4 @@ class TestCompletion:
         assert shell(server, "status") == []
 
     def test_languages_are_those_of_the_service(self) -> None:
-        assert CODES == languages.CODES
+        assert NAMES.keys() == languages.CODES
