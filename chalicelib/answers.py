@@ -215,7 +215,7 @@ class Versions(TypedDict):
 
 
 class Hit(TypedDict):
-    """A passage, or two that follow each other, with what was searched for."""
+    """A passage, or some that follow each other, with what was searched for."""
 
     job: str
     title: str

@@ -1,7 +1,8 @@
 """What of the transcripts is kept to be searched: an index, filled with each transcript and made again from them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import takewhile
 
 from chalicelib import versions
@@ -13,6 +14,8 @@ from chalicelib.transcript import Segment
 from chalicelib.wording import slices, spaced
 
 CLOSE_SECONDS = 5.0
+MOST_FOLLOWING = 5
+"""So many passages may follow the one with which what is found begins."""
 PAGE = 100
 
 
@@ -26,23 +29,36 @@ def passages(segments: Sequence[Segment]) -> list[Pieces]:
     return made
 
 
-def reaching(pieces: Pieces, following: Pieces) -> Pieces:
-    """A passage and what is said of the following one until `CLOSE_SECONDS` after the start of its last word."""
+def reaching(pieces: Pieces, following: Iterable[Pieces]) -> Pieces:
+    """A passage and what is said of the following ones until `CLOSE_SECONDS` after the start of its last word."""
     end = pieces[-1][0] + CLOSE_SECONDS
-    return _joined(pieces, list(takewhile(lambda piece: piece[0] <= end, following)))
+    for later in following:
+        close = list(takewhile(lambda piece: piece[0] <= end, later))
+        pieces = _joined(pieces, close)
+        if len(close) < len(later):
+            break
+    return pieces
 
 
-def holding(passage: Passage, following: Pieces, wanted: Sequence[Phrase]) -> Passage | None:
-    """The passage, or it and the following one together, as far as that holds all that is wanted close together.
+def holding(passage: Passage, following: Iterable[Pieces], wanted: Sequence[Phrase]) -> Passage | None:
+    """The passage, with as many of the following ones as it takes to hold all that is wanted close together.
 
-    `None` if neither does, or the following one does by itself, which then is found itself.
+    `None` if they don't, or if what follows does without the passage, and so is found itself. No more of `following`
+    is asked for than is looked at.
     """
-    if marks(passage.text, wanted):
-        return passage
-    close = replace(passage, pieces=reaching(passage.pieces, following))
-    if not marks(close.text, wanted) or marks(replace(passage, pieces=following).text, wanted):
+    end = passage.pieces[-1][0] + CLOSE_SECONDS
+    near = takewhile(lambda later: later[0][0] <= end, following)
+    added: list[Pieces] = []
+    close = passage.pieces
+    while not _hold(close, wanted):
+        later = next(near, None)
+        if later is None:
+            return None
+        added.append(later)
+        close = reaching(passage.pieces, added)
+    if added and (_hold(close[len(passage.pieces) :], wanted) or _hold(added[-1], wanted)):
         return None
-    return replace(passage, pieces=_joined(passage.pieces, following))
+    return replace(passage, pieces=reduce(_joined, added, passage.pieces))
 
 
 def rebuild(objects: Objects, records: Records, index: Index, owner: str) -> int:
@@ -64,6 +80,10 @@ def update(objects: Objects, index: Index, job: Job, n: int) -> bool:
             return False  # It was deleted meanwhile.
         index.put(job, n, passages(current.segments))
     return taken is not None
+
+
+def _hold(pieces: Pieces, wanted: Sequence[Phrase]) -> bool:
+    return bool(marks("".join(text for _, text in pieces), wanted))
 
 
 def _joined(pieces: Pieces, following: Pieces) -> Pieces:

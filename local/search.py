@@ -3,18 +3,17 @@
 import contextlib
 import json
 import sqlite3
-from collections.abc import Sequence
-from itertools import zip_longest
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from chalicelib.indexing import holding, reaching
+from chalicelib.indexing import MOST_FOLLOWING, holding, reaching
 from chalicelib.jobs import Job
 from chalicelib.ports import Found, Passage, Pieces, UnknownCursor
 from chalicelib.terms import Phrase, terms
 from local.database import Database
 
 # A file of another version is made anew.
-VERSION = 3
+VERSION = 4
 SCHEMA = (
     """CREATE TABLE files (
         place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -22,7 +21,7 @@ SCHEMA = (
         n INTEGER NOT NULL,
         UNIQUE (job, n)
     )""",
-    # `words` are those of a passage and the first of the following one. They and what is asked for are made of the same
+    # `words` are those of a passage and what is said soon after it. They and what is asked for are made of the same
     # terms, which this tokenizer leaves whole but for a few, such as that of ½: so `find` looks at the text as well.
     """CREATE VIRTUAL TABLE passages USING fts5(
         owner, words, pieces UNINDEXED, tokenize = "unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
@@ -32,7 +31,7 @@ SCHEMA = (
 )
 # The rowids of a file's passages, falling as time goes on, so that the newest file's first passage has the highest.
 MOST_PASSAGES = 2**20
-# So many of them `find` looks at; those are left out that have what is wanted from the following one alone.
+# So many of them `find` looks at; those are left out that have what is wanted from the following ones alone.
 MOST_ROWS = 1000
 
 
@@ -64,7 +63,7 @@ class SQLiteIndex:
 
     def put(self, job: Job, n: int, said: Sequence[Pieces]) -> None:
         owner = _as_word(job.owner)
-        kept = said[: MOST_PASSAGES - 1]  # so that after the last one comes none of another file
+        kept = said[: MOST_PASSAGES - MOST_FOLLOWING]  # so that none of another file comes near after the last one
         with self._database.transaction() as database:
             database.execute("INSERT OR IGNORE INTO files (job, n) VALUES (?, ?)", (job.id, n))
             ((place,),) = database.execute("SELECT place FROM files WHERE job = ? AND n = ?", (job.id, n))
@@ -72,8 +71,13 @@ class SQLiteIndex:
             database.executemany(
                 "INSERT INTO passages (rowid, owner, words, pieces) VALUES (?, ?, ?, ?)",
                 (
-                    (_rowid(place, number), owner, _words(pieces, following), json.dumps(pieces, ensure_ascii=False))
-                    for number, (pieces, following) in enumerate(zip_longest(kept, kept[1:], fillvalue=()))
+                    (
+                        _rowid(place, number),
+                        owner,
+                        _words(pieces, kept[number + 1 : number + 1 + MOST_FOLLOWING]),
+                        json.dumps(pieces, ensure_ascii=False),
+                    )
+                    for number, pieces in enumerate(kept)
                 ),
             )
 
@@ -86,20 +90,19 @@ class SQLiteIndex:
     def find(self, owner: str, wanted: Sequence[Phrase], limit: int, after: str | None = None) -> Found:
         before = _rowid(2**42, 0) if after is None else _number(after)
         phrases = " AND ".join(f'"{" ".join(phrase)}"' for phrase in wanted)
-        rows = self._database.connection().execute(
-            "SELECT passages.rowid, job, n, pieces, "
-            "(SELECT pieces FROM passages AS following WHERE following.rowid = passages.rowid - 1) "
-            "FROM passages JOIN files ON place = passages.rowid / ? "
+        database = self._database.connection()
+        rows = database.execute(
+            "SELECT passages.rowid, job, n, pieces FROM passages JOIN files ON place = passages.rowid / ? "
             "WHERE passages MATCH ? AND passages.rowid < ? ORDER BY passages.rowid DESC LIMIT ?",
             (MOST_PASSAGES, f"owner : {_as_word(owner)} AND words : ({phrases})", before, MOST_ROWS),
         )
         found: list[Passage] = []
         looked_at = 0
         with contextlib.closing(rows):
-            for rowid, job, n, pieces, following in rows:
+            for rowid, job, n, pieces in rows:
                 if len(found) == limit:
                     return Found(found, str(before))
-                if passage := holding(Passage(job, n, _pieces(pieces)), _pieces(following or "[]"), wanted):
+                if passage := holding(Passage(job, n, _pieces(pieces)), _following(database, rowid), wanted):
                     found.append(passage)
                 before = rowid
                 looked_at += 1
@@ -115,7 +118,16 @@ def _delete(database: sqlite3.Connection, place: int) -> None:
     database.execute("DELETE FROM passages WHERE rowid BETWEEN ? AND ?", (first, last))
 
 
-def _words(pieces: Pieces, following: Pieces) -> str:
+def _following(database: sqlite3.Connection, rowid: int) -> Iterator[Pieces]:
+    """The passages after one, in the order of time; read when the first is asked for."""
+    rows = database.execute(
+        "SELECT pieces FROM passages WHERE rowid BETWEEN ? AND ? ORDER BY rowid DESC",
+        (rowid - MOST_FOLLOWING, rowid - 1),
+    )
+    yield from (_pieces(pieces) for (pieces,) in rows.fetchall())
+
+
+def _words(pieces: Pieces, following: Sequence[Pieces]) -> str:
     return " ".join(term.text for term in terms("".join(text for _, text in reaching(pieces, following))))
 
 

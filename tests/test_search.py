@@ -138,6 +138,25 @@ def test_what_is_said_across_two_passages_is_found_once(index: Index, limit: int
     assert found(index, '"ask americans"', limit=limit) == found(index, "you americans", limit=limit) == []
 
 
+@pytest.mark.parametrize("limit", [1, 2, 50])
+def test_what_is_said_across_short_passages_is_found_once(index: Index, limit: int) -> None:
+    captions = ["ask not", "what your", "country can", "do", "for you", "ask", "what you", "can do"]
+    index.put(owned(1), 0, said(*captions, pause=0))
+
+    def together(first: int, last: int) -> str:
+        return f"1/0: {' '.join(captions[first : last + 1])}"
+
+    assert found(index, '"not what your country"', limit=limit) == [together(0, 2)]
+    assert found(index, "not do", limit=limit) == [together(0, 3)]
+    assert found(index, '"can do for you"', limit=limit) == [together(2, 4)]
+    assert found(index, '"for you ask what you"', limit=limit) == [together(4, 6)]
+    assert found(index, "not for", limit=limit) == [], "that is said six seconds later"
+    assert found(index, "ask what", limit=limit) == [together(0, 1), together(5, 6)]
+    assert found(index, "do ask", limit=limit) == [together(0, 3), together(3, 5), together(5, 7)]
+    index.put(owned(1), 0, [[(0.9 * n, word)] for n, word in enumerate("abcdefg")])
+    assert found(index, '"a b c d e f"', limit=limit) == ["1/0: a b c d e f"]
+
+
 def test_nothing_is_found_across_a_pause_or_files(index: Index) -> None:
     index.put(owned(1), 0, said("my fellow", "Americans"))
     index.put(owned(1), 1, said("ask", "not", pause=1))
@@ -245,7 +264,7 @@ def test_dynamodb_searches_in_bounded_steps(aws_environment: dict[str, str], mon
     """Files that lack a word are skipped, and a search that would take too long says how to go on."""
     index = platform.index(aws_environment)
     for n in range(9):
-        index.put(owned(1), n, said("common", "between", "also rare") if n % 3 == 0 else said("common"))
+        index.put(owned(1), n, said("common", *["between"] * 5, "also rare") if n % 3 == 0 else said("common"))
     for n in range(3):
         index.put(owned(2), n, said("rare"))
     asked: list[str] = []

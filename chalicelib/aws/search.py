@@ -7,8 +7,8 @@
 
 Numbers have leading zeros. `at` of a term has the numbers of the passages that it is in: of each its distance to the
 one before, 7 bits a byte, the lowest first, in base64. A search goes through the files of all terms side by side, from
-the newest on, skipping those that lack one, and then looks at the text of passages that have all together with the
-following one: what a change that broke off has left behind is not found.
+the newest on, skipping those that lack one, and then looks at the text of passages that have all together with those
+that follow: what a change that broke off has left behind is not found.
 """
 
 import base64
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from chalicelib.aws.items import Item, decoded, encoded
 from chalicelib.aws.records import FILE_DIGITS
 from chalicelib.aws.table import DynamoTable, living
-from chalicelib.indexing import holding
+from chalicelib.indexing import MOST_FOLLOWING, holding
 from chalicelib.jobs import Job
 from chalicelib.ports import Found, Passage, Pieces, UnknownCursor
 from chalicelib.terms import Phrase, terms
@@ -115,7 +115,8 @@ class _Search:
         self._wanted = wanted
         self._first, self._done = _parsed(after)
         self._requests = 0
-        self._block: tuple[str, int, list[Pieces]] = ("", 0, [])
+        # Two, since the last passages of one are looked at together with the first of the next.
+        self._blocks: deque[tuple[str, int, list[Pieces]]] = deque(maxlen=2)
         self._terms = [
             _Files(self, said(owner, term)) for term in sorted({term for phrase in wanted for term in phrase})
         ]
@@ -126,13 +127,15 @@ class _Search:
         for file, places in self._candidates():
             job, _, n = file.partition("#")
             some = set.union(*places)
-            for number in sorted(some.intersection(*(at | {number - 1 for number in at} for at in places))):
+            for number in sorted(some.intersection(*map(_at_or_before, places))):
                 if file == self._first and number < self._done:
                     continue
+                last = max(some.intersection(range(number, number + 1 + MOST_FOLLOWING)))
                 pieces = self._read(file, number)
-                following = self._read(file, number + 1) if number + 1 in some else None
+                following = filter(None, (self._read(file, later) for later in range(number + 1, last + 1)))
+                passage = holding(Passage(job, int(n), pieces), following, self._wanted) if pieces else None
                 self.cursor = _cursor(file, number + 1)
-                if pieces and (passage := holding(Passage(job, int(n), pieces), following or [], self._wanted)):
+                if passage:
                     yield passage
 
     def _candidates(self) -> Iterator[tuple[str, list[set[int]]]]:
@@ -150,14 +153,15 @@ class _Search:
 
     def _read(self, file: str, number: int) -> Pieces | None:
         """A passage; `None` if there is none of this number."""
-        held, first, block = self._block
-        if held != file or not first <= number < first + len(block):
-            job, _, n = file.partition("#")
-            condition = "pk = :pk AND sk BETWEEN :first AND :last"
-            values = {":pk": f"passages#{job}", ":first": _key(n, 0), ":last": _key(n, number)}
-            items = self.ask(condition, values, 1)["Items"]
-            first, block = (_first(item := decoded(items[0])), _said_in([item])) if items else (0, [])
-            self._block = file, first, block
+        for held, first, block in self._blocks:
+            if held == file and first <= number < first + len(block):
+                return block[number - first]
+        job, _, n = file.partition("#")
+        condition = "pk = :pk AND sk BETWEEN :first AND :last"
+        values = {":pk": f"passages#{job}", ":first": _key(n, 0), ":last": _key(n, number)}
+        items = self.ask(condition, values, 1)["Items"]
+        first, block = (_first(item := decoded(items[0])), _said_in([item])) if items else (0, [])
+        self._blocks.append((file, first, block))
         return block[number - first] if number - first < len(block) else None
 
     def ask(self, condition: str, values: Item, limit: int) -> Item:
@@ -222,6 +226,11 @@ def unpacked(text: str) -> Iterator[int]:
             number += distance
             yield number
             distance = shift = 0
+
+
+def _at_or_before(numbers: set[int]) -> set[int]:
+    """The passages that have one of these numbers among them and those looked at after them."""
+    return {number - step for number in numbers for step in range(MOST_FOLLOWING + 1)}
 
 
 def _places(passages: Sequence[Pieces]) -> dict[str, str]:

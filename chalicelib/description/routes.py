@@ -188,7 +188,7 @@ OPERATIONS = {
             "search_transcripts",
             "Search what was said",
             ok("A page of passages, newest first.", answers.Hits, examples.HITS),
-            about="Words are found whole, whatever their case and accents, in one passage or across two.",
+            about="Words are found whole, whatever their case and accents, in one passage or across several.",
             parameters=(QUERY, HITS_LIMIT, HITS_CURSOR),
             problems=(WRONG,),
         ),
