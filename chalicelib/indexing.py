@@ -58,7 +58,9 @@ def holding(passage: Passage, following: Iterable[Pieces], wanted: Sequence[Phra
         close = reaching(passage.pieces, added)
     if added and (_hold(close[len(passage.pieces) :], wanted) or _hold(added[-1], wanted)):
         return None
-    return replace(passage, pieces=reduce(_joined, added, passage.pieces))
+    whole = reduce(_joined, added, passage.pieces)
+    # In scripts without spaces a piece may end within a term: what is close then has one that is not in the whole.
+    return replace(passage, pieces=whole) if _hold(whole, wanted) else None
 
 
 def rebuild(objects: Objects, records: Records, index: Index, owner: str) -> int:

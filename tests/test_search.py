@@ -170,6 +170,13 @@ def test_across_passages_scripts_without_spaces_stay_so(index: Index) -> None:
     assert found(index, CHINESE) == [f"1/0: {CHINESE}"]
 
 
+def test_a_term_that_is_half_said_in_time_is_not_found(index: Index) -> None:
+    """Of the pieces of a word the first begins within five seconds of the passage before, its vowel sign later."""
+    consonant, sign = THAI[1], THAI[2]
+    index.put(owned(1), 0, [[(0, THAI[0])], [(4.9, consonant), (5.1, f"{sign}{THAI[3]}")]])
+    assert found(index, f"{THAI[0]} {consonant}") == []
+
+
 def test_scripts_without_spaces(index: Index) -> None:
     index.put(owned(1), 0, said(f"AI {CHINESE}", CHINESE[::-1], f"{CHINESE[0]} {CHINESE[2]}"))
     assert found(index, CHINESE) == [f"1/0: AI {CHINESE}"]
