@@ -28,7 +28,8 @@ def formats(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]
 
 
 def languages(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    return _starting(incomplete.lower(), sorted(TAKEN))
+    # bash would not quote one of two words; it has another name.
+    return _starting(incomplete.lower(), sorted(name for name in TAKEN if " " not in name))
 
 
 def models(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -441,6 +441,7 @@ class TestCompletion:
             ("--force", "d", ["file d"]),
             ("--language", "d", ["plain da", "plain danish", "plain de", "plain dutch"]),
             ("--language", "Ger", ["plain german"]),
+            ("--language", "hai", ["plain haitian"]),
             ("--model", "", ["plain base", "plain tiny.en"]),
             ("--task", "tran", ["plain transcribe", "plain translate"]),
             ("list", "--js", ["plain --json"]),
