@@ -29,8 +29,8 @@ def code(language: str) -> str:
     try:
         return TAKEN[language.lower()]
     except KeyError:
-        # Of codes, that of Basque would be the nearest to "deu".
-        alike = difflib.get_close_matches(language.lower(), BY_NAME, n=1)
+        # Of codes, that of Basque would be nearest to "deu". Less alike are Dutch to "Deutsch", Somali to "suomi".
+        alike = difflib.get_close_matches(language.lower(), BY_NAME, n=1, cutoff=0.85)
         guess = f" Did you mean {_shown(BY_NAME[alike[0]])}?" if alike else ""
         raise ValueError(f"{language!r} is no language that Whisper knows.{guess}") from None
 

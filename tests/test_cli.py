@@ -232,6 +232,13 @@ class TestErrors:
                 id="no-language-alike",
             ),
             pytest.param(
+                ["a.mp4", "--language", "Deutsch"],
+                {},
+                "Invalid value for '--language': 'Deutsch' is no language that Whisper knows. "
+                "'transcribe --help' lists all.",
+                id="no-language-in-its-own-words",
+            ),
+            pytest.param(
                 ["a.mp4", "--language", "Englsh"],
                 {},
                 "Invalid value for '--language': 'Englsh' is no language that Whisper knows. "
